@@ -1,0 +1,200 @@
+/* The contract between C and Python.
+ *
+ * C includes this text (through core.h) and cffi parses the same text, so nothing is declared twice.
+ * It therefore holds declarations only: no #include, no #if, no inline code.
+ *
+ * Conventions
+ *   - A function that returns `mg_array *` returns a new reference, or NULL after setting the error.
+ *   - A function that returns `int` returns 0, or -1 after setting the error, unless it says otherwise.
+ *   - `out` of a computing entry: NULL allocates the result; otherwise the result is written there (an
+ *     in-place operation, which advances the version of the memory) and a new reference to it returned.
+ *   - Strides and offsets count elements, not bytes. `dim` is already normalised to [0, ndim).
+ */
+
+#define MG_MAX_DIMS 8
+
+/* In the order of promotion: the wider of two dtypes is the larger number. */
+enum mg_dtype { MG_BOOL, MG_UINT8, MG_INT32, MG_INT64, MG_FLOAT32, MG_FLOAT64, MG_DTYPE_COUNT };
+
+enum mg_error_kind {
+    MG_OK,
+    MG_RUNTIME_ERROR,
+    MG_INDEX_ERROR,
+    MG_TYPE_ERROR,
+    MG_VALUE_ERROR,
+    MG_MEMORY_ERROR,
+    MG_NOT_IMPLEMENTED_ERROR
+};
+
+/* Bits of mg_array.flags. */
+#define MG_CONTIGUOUS 1      /* row-major without gaps */
+#define MG_WEAK 2            /* stands for a Python scalar: does not widen a tensor's dtype */
+/* The operation that made this array had a first (second) operand of another shape or dtype. */
+#define MG_BROADCAST_FIRST 4
+#define MG_BROADCAST_SECOND 8
+
+typedef struct mg_storage mg_storage;
+
+/* A strided view of shared memory. Immutable once made; views share the storage. */
+typedef struct mg_array {
+    int32_t references;
+    int32_t dtype;
+    int32_t ndim;
+    int32_t flags;
+    int64_t size; /* number of elements */
+    int64_t offset;
+    char *data; /* first element: storage memory plus offset */
+    mg_storage *storage;
+    int64_t shape[8];
+    int64_t strides[8];
+} mg_array;
+
+/* ---- errors: the last one of this thread ---- */
+int mg_last_error_kind(void);
+const char *mg_last_error_message(void);
+
+/* ---- arrays and memory ---- */
+mg_array *mg_empty(int dtype, int ndim, const int64_t *shape);
+mg_array *mg_scalar_float(double value); /* 0-d, weak */
+mg_array *mg_scalar_int(int64_t value);  /* 0-d, weak */
+mg_array *mg_scalar_bool(int value);     /* 0-d, weak */
+/* Wraps memory of somebody else without a copy; `owner` is given to the release callback at the end. */
+mg_array *mg_wrap(int dtype, int ndim, const int64_t *shape, const int64_t *strides, void *data,
+                  int64_t owner);
+void mg_set_owner_release(void (*release)(int64_t owner));
+void mg_retain(mg_array *array);
+void mg_release(mg_array *array);
+int64_t mg_item_size(int dtype);
+/* Any strided view inside the storage of `array`; offset counts from the start of the storage. */
+mg_array *mg_as_strided(mg_array *array, int ndim, const int64_t *shape, const int64_t *strides,
+                        int64_t offset);
+mg_array *mg_alias(mg_array *array); /* the same view as a new array */
+mg_array *mg_transpose(mg_array *array, int dim0, int dim1);
+mg_array *mg_expand(mg_array *array, int ndim, const int64_t *shape);
+/* A view of the new shape where strides allow it, otherwise a contiguous copy. At most one -1. */
+mg_array *mg_reshape(mg_array *array, int ndim, const int64_t *shape);
+mg_array *mg_view(mg_array *array, int ndim, const int64_t *shape); /* a view, or an error */
+int mg_same_shape(mg_array *a, mg_array *b);
+int mg_same_storage(mg_array *a, mg_array *b);
+int mg_is_unique(mg_array *array); /* contiguous, and no other view shares its memory */
+/* The address of the elements for reading or writing by the host; an error while recording a plan. */
+void *mg_host_data(mg_array *array);
+int64_t mg_storage_bytes(mg_array *array);
+int64_t mg_storage_address(mg_array *array);
+/* Version of the memory: the number of in-place writes, the clock at the last, and who did it. */
+int64_t mg_version(mg_array *array);
+int64_t mg_stamp(mg_array *array);
+const char *mg_last_writer(mg_array *array);
+int64_t *mg_clock(void);
+int64_t mg_touch(mg_array *array, const char *writer); /* a write that happened outside of C */
+void mg_pool_statistics(int64_t *live_bytes, int64_t *cached_bytes, int64_t *peak_bytes);
+void mg_pool_trim(void); /* gives cached memory back to the system */
+
+/* ---- dtypes ---- */
+int mg_result_type(mg_array *a, mg_array *b);
+int mg_default_float(void);
+void mg_set_default_float(int dtype);
+
+/* ---- launches and plans ---- */
+typedef struct mg_plan mg_plan;
+mg_plan *mg_plan_begin(void); /* starts recording on this thread */
+int mg_plan_end(mg_plan *plan);
+int mg_plan_replay(mg_plan *plan);
+void mg_plan_release(mg_plan *plan);
+int64_t mg_plan_length(mg_plan *plan);
+const char *mg_plan_kernel(mg_plan *plan, int64_t index); /* name of the launch's kernel */
+int mg_is_recording(void);
+int mg_kernel_count(void);
+const char *mg_kernel_name(int index);
+
+/* ---- machine ---- */
+const char *mg_isa_name(void);
+int mg_isa_count(void); /* instruction sets compiled in ... */
+const char *mg_isa_name_at(int index);
+int mg_isa_supported(int index); /* ... and whether this processor has them */
+int mg_set_isa(const char *name); /* NULL: the best one */
+int mg_get_num_threads(void);
+int mg_set_num_threads(int count);
+int mg_processor_limit(void); /* processors that affinity and the control group allow */
+const char *mg_openmp(void);  /* "" without OpenMP, otherwise its version date */
+const char *mg_compiler(void);
+const char *mg_processor(void);
+
+/* ---- elementwise; `op` comes from a find function, by the name in elementwise.def ---- */
+int mg_find_unary(const char *name);
+int mg_find_binary(const char *name);
+mg_array *mg_unary(int op, mg_array *a, mg_array *out);
+mg_array *mg_binary(int op, mg_array *a, mg_array *b, mg_array *out);
+mg_array *mg_where(mg_array *condition, mg_array *a, mg_array *b);
+int mg_copy(mg_array *destination, mg_array *source); /* casts and broadcasts; in place */
+mg_array *mg_cast(mg_array *a, int dtype);            /* a new contiguous array */
+mg_array *mg_full(int dtype, int ndim, const int64_t *shape, mg_array *value);
+mg_array *mg_arange(int dtype, mg_array *start, mg_array *step, int64_t count);
+
+/* ---- reductions; `dims` is a bit mask of the dimensions to reduce ---- */
+int mg_find_reduction(const char *name); /* sum prod mean max min any all argmax argmin */
+mg_array *mg_reduce(int op, mg_array *a, int dims, int keepdim);
+mg_array *mg_sum_to(mg_array *a, int ndim, const int64_t *shape); /* undoes a broadcast */
+mg_array *mg_softmax(mg_array *a, int dim, int logarithm);
+mg_array *mg_softmax_backward(mg_array *grad_output, mg_array *output, int dim, int logarithm);
+/* input (N, C, inner...) or (C); target int64 of input's shape without dim C; weight NULL or (C).
+ * reduction: 0 none, 1 mean, 2 sum. outputs: loss, log-probabilities, total weight (0-d). */
+int mg_cross_entropy(mg_array *input, mg_array *target, mg_array *weight, int64_t ignore_index,
+                     double label_smoothing, int reduction, mg_array **outputs);
+mg_array *mg_cross_entropy_backward(mg_array *grad_output, mg_array *log_probabilities,
+                                    mg_array *target, mg_array *weight, mg_array *total_weight,
+                                    int64_t ignore_index, double label_smoothing, int reduction);
+
+/* ---- matrix product: (..., m, k) by (..., k, n), batch dimensions broadcast, after the optional
+ * exchange of each operand's last two dimensions; bias NULL or (n) ---- */
+mg_array *mg_matmul(mg_array *a, mg_array *b, mg_array *bias, int transpose_a, int transpose_b);
+
+/* ---- convolution and pooling; geometry of a convolution: stride (2), padding (2), dilation (2), groups;
+ * of a pool: kernel (2), stride (2), padding (2), dilation (2), ceil_mode, count_include_pad,
+ * divisor_override (0: none) ---- */
+mg_array *mg_conv2d(mg_array *input, mg_array *weight, mg_array *bias, const int64_t *geometry);
+mg_array *mg_conv2d_input(mg_array *grad_output, mg_array *weight, int64_t height, int64_t width,
+                          const int64_t *geometry);
+mg_array *mg_conv2d_weight(mg_array *input, mg_array *grad_output, int64_t kernel_height,
+                           int64_t kernel_width, const int64_t *geometry);
+int mg_max_pool2d(mg_array *input, const int64_t *geometry, mg_array **outputs); /* values, indices */
+/* indices count within one (height, width) plane */
+mg_array *mg_plane_gather(mg_array *input, mg_array *indices);
+mg_array *mg_plane_scatter(mg_array *values, mg_array *indices, int64_t height, int64_t width);
+mg_array *mg_avg_pool2d(mg_array *input, const int64_t *geometry);
+mg_array *mg_avg_pool2d_backward(mg_array *grad_output, int64_t height, int64_t width,
+                                 const int64_t *geometry);
+
+/* ---- batch normalisation over (N, C, inner...). running_mean, running_var NULL: not tracked;
+ * num_batches_tracked used where momentum < 0 (cumulative average). outputs: y, mean (C), 1/std (C).
+ * training: statistics of the batch, else the running ones ---- */
+int mg_batch_norm(mg_array *input, mg_array *weight, mg_array *bias, mg_array *running_mean,
+                  mg_array *running_var, mg_array *num_batches_tracked, int training,
+                  double momentum, double eps, mg_array **outputs);
+/* outputs: grad_input, grad_weight (C), grad_bias (C) */
+int mg_batch_norm_backward(mg_array *grad_output, mg_array *input, mg_array *weight, mg_array *mean,
+                           mg_array *inverse_std, int training, mg_array **outputs);
+
+/* ---- optimizers: one launch over `count` parameters. Hyperparameters are a float64 array in
+ * memory, so that a replayed plan sees their changes.
+ * sgd: lr, momentum, dampening, weight_decay, nesterov, maximize; buffers NULL without momentum,
+ *   started: uint8 (count), 0 before the first step of that buffer.
+ * adam: lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled; steps: one 0-d float32 array a
+ *   parameter; max_squares NULL without amsgrad. ---- */
+int mg_sgd(int count, mg_array **parameters, mg_array **gradients, mg_array **buffers,
+           mg_array *started, mg_array *hyperparameters);
+int mg_adam(int count, mg_array **parameters, mg_array **gradients, mg_array **averages,
+            mg_array **squares, mg_array **max_squares, mg_array **steps, mg_array *hyperparameters);
+
+/* ---- random numbers: Philox 4x32-10. generator: int64 (2), seed and counter, both in memory ---- */
+int mg_random_uniform(mg_array *destination, mg_array *generator, double low, double high);
+int mg_random_normal(mg_array *destination, mg_array *generator, double mean, double std);
+int mg_random_bernoulli(mg_array *destination, mg_array *generator, double probability);
+int mg_random_integers(mg_array *destination, mg_array *generator, int64_t low, int64_t high);
+int mg_random_permutation(mg_array *destination, mg_array *generator);
+
+/* ---- indexing by integer arrays: one entry a dimension, NULL where the dimension is taken whole ---- */
+mg_array *mg_index(mg_array *a, int count, mg_array **indices);
+int mg_index_put(mg_array *destination, int count, mg_array **indices, mg_array *values,
+                 int accumulate);
+mg_array *mg_nonzero(mg_array *a); /* int64 (matches, ndim) */
