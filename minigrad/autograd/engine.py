@@ -1,0 +1,552 @@
+"""The engine: how operations are recorded, and how gradients flow back through them.
+
+An ``Operation`` is an op and, once it has run on tensors that need gradients, a node of the graph. Its
+``edges`` point to where the gradients of its inputs go: the node that made the input, or the input itself
+where it is a leaf. ``backward_pass`` visits the nodes from the latest to the earliest, which is an order
+in which every node comes after all that use its result, so that its gradient is complete when it is used.
+
+What holds for all operations stands here once: inputs that need no gradient are skipped, broadcasts and
+dtype conversions are undone, gradients of a tensor used several times are added, and a tensor that
+backward needs but that was changed in place is noticed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
+from typing import Any, ClassVar
+
+from .. import array as arrays
+from ..kernels import Array, ffi, find_binary, lib, own
+from ..kernels import binary as binary_kernel
+from ..tensor import RemovableHandle, Tensor, wrap
+from .grad_mode import state as _mode
+
+_ADAPTED = lib.MG_BROADCAST_FIRST | lib.MG_BROADCAST_SECOND
+_ADD = find_binary("add")
+_clock = lib.mg_clock()  # counts in-place writes
+_stamp = lib.mg_stamp  # the clock at the last in-place write to a tensor's memory
+_new = object.__new__
+_references = sys.getrefcount
+_next_sequence = itertools.count(1).__next__
+
+
+# ---- nodes ----
+
+
+class Node:
+    """A node of the graph: ``backward(grad_output)`` gives one gradient for each edge."""
+
+    # shapes: None, or (shape, dtype) for each operand where a gradient may have to be fitted to it.
+    __slots__ = ("edges", "sequence", "hooks", "shapes", "__weakref__")
+
+    edges: tuple[Node | Tensor | None, ...]
+    sequence: int
+    hooks: dict[int, Callable] | None
+    shapes: list[tuple[Any, Any]] | None
+
+    def record(self, edges: Iterable[Node | Tensor | None]) -> None:
+        """Makes this a node of the graph, later than all that exist."""
+        self.edges = tuple(edges)
+        self.sequence = _next_sequence()
+        self.hooks = None
+        self.shapes = None
+
+    def name(self) -> str:
+        return f"{type(self).__name__}Backward0"
+
+    def __repr__(self) -> str:
+        return f"<{self.name()}>"
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """torch's view of the edges: (node, output index), AccumulateGrad standing for a leaf."""
+        return tuple(
+            (AccumulateGrad(edge) if isinstance(edge, Tensor) else edge, 0) for edge in self.edges
+        )
+
+    def register_hook(self, hook: Callable) -> Any:
+        """Calls ``hook(grad_output)`` before this node's backward; a result replaces the gradient."""
+        if self.hooks is None:
+            self.hooks = {}
+        handle = RemovableHandle(self.hooks)
+        self.hooks[handle.id] = hook
+        return handle
+
+    def backward(self, grad_output: Any) -> Any:
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Lets go of what only backward needs."""
+
+
+class AccumulateGrad:
+    """Stands in ``next_functions`` for the place where a leaf's gradient arrives."""
+
+    def __init__(self, variable: Tensor) -> None:
+        self.variable = variable
+        self.next_functions: tuple = ()
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return "<AccumulateGrad>"
+
+
+INPUTS, OUTPUT = 1, 2  # what an operation saves for its derivative
+
+
+class Operation(Node):
+    """An op: ``forward`` computes an array from arrays, the ``grad_*`` methods are its derivative.
+
+    ``forward(self, a, b, ...)`` takes an array for each tensor operand. For each operand in the same order
+    a method whose name begins with ``grad_`` takes the gradient of the result and returns the gradient of
+    that operand, in Tensor operations, so that it can be differentiated again. An op whose gradients come
+    together overrides ``backward`` instead and consults ``needs(i)``.
+
+    ``saves`` says what the derivative uses: INPUTS (then ``self.inputs`` is the tuple of operands), OUTPUT
+    (``self.output``), or both. Parameters of an op (a dimension, a shape) go to its ``__init__``.
+    """
+
+    __slots__ = ("_inputs", "_arrays", "_output", "_stamp", "operand_shapes")
+
+    operand_shapes: list[arrays.Size]
+
+    saves: ClassVar[int] = 0
+    # For the gradient of each operand, which operands it uses; None: all. The others are not kept.
+    uses: ClassVar[tuple[tuple[int, ...], ...] | None] = None
+    adapts: ClassVar[bool] = False  # operands may differ from the result in shape or dtype
+    keeps_shapes: ClassVar[bool] = False  # the derivative uses ``self.operand_shapes``
+    view: ClassVar[bool] = False  # the result shares the memory of the first operand
+    rules: ClassVar[tuple[Callable, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        rules = tuple(value for key, value in vars(cls).items() if key.startswith("grad_"))
+        if rules:
+            cls.rules = rules
+
+    def forward(self, *operands: Array) -> Array:
+        raise NotImplementedError
+
+    def backward(self, grad_output: Any) -> Sequence[Tensor | None]:
+        return [
+            None if edge is None else rule(self, grad_output)
+            for edge, rule in zip(self.edges, self.rules, strict=True)
+        ]
+
+    def needs(self, index: int) -> bool:
+        """Whether the operand of that index needs a gradient."""
+        return self.edges[index] is not None
+
+    # ---- running ----
+
+    def apply(self, *inputs: Tensor) -> Tensor:
+        """Runs the op, and records it where an operand needs a gradient."""
+        operands = [each._array for each in inputs]
+        output = self.forward(*operands)
+        result = _new(Tensor)
+        result._array = output
+        result._requires_grad = False
+        result._grad = result._node = result._view = result._hooks = None
+        if _mode.enabled:
+            for each in inputs:
+                if each._requires_grad:
+                    self._attach(inputs, operands, output, _clock[0])
+                    result._requires_grad = True
+                    result._node = self
+                    break
+        if self.view:
+            note_view(result, inputs[0])
+        return result
+
+    def _attach(
+        self, inputs: tuple[Tensor, ...], operands: list[Array], output: Array, stamp: int
+    ) -> None:
+        """Makes this op a node of the graph."""
+        self.record([edge_of(each) if each._requires_grad else None for each in inputs])
+        if self.adapts and output.flags & _ADAPTED:
+            self.shapes = [(arrays.shape_of(a), arrays.dtype_of(a)) for a in operands]
+        if self.keeps_shapes:
+            self.operand_shapes = [arrays.shape_of(a) for a in operands]
+        saves = self.saves
+        if saves:
+            self._stamp = stamp
+            if saves & INPUTS:
+                if self.uses is not None and None in self.edges:
+                    inputs, operands = self._used(inputs, operands)
+                self._inputs = inputs
+                self._arrays = operands
+            if saves & OUTPUT:
+                self._output = output
+
+    def _used(
+        self, inputs: tuple[Tensor, ...], operands: list[Array]
+    ) -> tuple[tuple[Any, ...], list[Any]]:
+        """The operands that the gradients in demand use, None in the place of the others."""
+        kept = {
+            used
+            for edge, uses in zip(self.edges, self.uses or (), strict=False)
+            if edge is not None
+            for used in uses
+        }
+        places = range(len(inputs))
+        return (
+            tuple([inputs[i] if i in kept else None for i in places]),
+            [operands[i] if i in kept else None for i in places],
+        )
+
+    def apply_in_place(self, target: Tensor, *others: Tensor) -> Tensor:
+        """Runs the op with its result written over ``target``, its first operand."""
+        inputs = (target, *others)
+        recorded = _mode.enabled and any([each._requires_grad for each in inputs])
+        if recorded:
+            views.check_in_place(target)
+        operands = [each._array for each in inputs]
+        before = _clock[0]
+        self.forward(*operands, target._array)
+        if recorded:
+            # A saved operand that was just overwritten must be noticed: its stamp is later than `before`.
+            stamp = before if self.saves & INPUTS else _clock[0]
+            self._attach(inputs, operands, target._array, stamp)
+            views.rebase(target, self)
+        return target
+
+    # ---- what was saved ----
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The operands, if they still are what they were in the forward pass; see ``uses``."""
+        inputs = self._inputs
+        if inputs is None:
+            already_freed()
+        stamp = self._stamp
+        for each, saved in zip(inputs, self._arrays, strict=True):
+            if saved is None:
+                continue
+            if _stamp(saved) > stamp:
+                modified(self, saved)
+            if each._array is not saved:
+                return tuple(map(_as_saved, inputs, self._arrays))
+        return inputs
+
+    @property
+    def output(self) -> Tensor:
+        """The result, if it still is what it was; it continues the graph through this node."""
+        output = self._output
+        if output is None:
+            already_freed()
+        if _stamp(output) > self._stamp:
+            modified(self, output)
+        result = wrap(output)
+        result._requires_grad = True
+        result._node = self
+        return result
+
+    def release(self) -> None:
+        if self.saves & INPUTS:
+            self._inputs = self._arrays = None
+        if self.saves & OUTPUT:
+            self._output = None
+
+
+def _as_saved(tensor: Tensor, saved: Array) -> Tensor:
+    """The tensor as it was saved, though its ``data`` was replaced since."""
+    if saved is None or tensor._array is saved:
+        return tensor
+    before = wrap(saved)
+    before._requires_grad = tensor._requires_grad
+    before._node = tensor._node
+    return before
+
+
+def already_freed() -> Any:
+    raise RuntimeError(
+        "Trying to backward through the graph a second time (or directly access saved tensors after they "
+        "have already been freed). Saved intermediate values of the graph are freed when you call "
+        ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
+        "graph a second time or if you need to access saved tensors after calling backward."
+    )
+
+
+def modified(node: Node, array: Array) -> None:
+    writer = ffi.string(lib.mg_last_writer(array)).decode()
+    raise RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[{arrays.dtype_of(array)} {list(arrays.shape_of(array))}], needed by {node.name()}, was last "
+        f"changed by the in-place operation '{writer}' and is at version {lib.mg_version(array)}. Hint: use "
+        "the out-of-place form of that operation, or clone() the tensor before it."
+    )
+
+
+class OutputOf(Node):
+    """The node of one of several results: it collects that result's gradient for the parent."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, parent: Node, index: int) -> None:
+        self.record((parent,))
+        self.index = index
+
+    def name(self) -> str:
+        return self.edges[0].name()  # type: ignore[union-attr]
+
+
+class MultipleOutputs(Operation):
+    """An op with several results: ``forward`` returns a list of arrays, ``backward`` takes a list of
+    gradients, None where a result was not used. ``differentiable`` results need gradients; the others
+    (indices, say) do not."""
+
+    __slots__ = ("outputs",)
+
+    differentiable: ClassVar[int] = 1  # the first so many
+
+    def apply(self, *inputs: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        operands = [each._array for each in inputs]
+        outputs = self.forward(*operands)
+        results = tuple(map(wrap, outputs))
+        if _mode.enabled and any([each._requires_grad for each in inputs]):
+            self._attach(inputs, operands, outputs[0], _clock[0])
+            self.outputs = outputs if self.saves & OUTPUT else [None] * len(outputs)
+            for index in range(self.count(outputs)):
+                results[index]._requires_grad = True
+                results[index]._node = OutputOf(self, index)
+        if self.view:
+            for each in results:
+                note_view(each, inputs[0])
+        return results
+
+    def count(self, outputs: Sequence[Array]) -> int:
+        return self.differentiable
+
+    def release(self) -> None:
+        super().release()
+        if self.saves & OUTPUT:
+            self.outputs = [None] * len(self.outputs)
+
+    @property
+    def saved_outputs(self) -> list[Tensor]:
+        """All results, as constants."""
+        if self._output is None:
+            already_freed()
+        return [wrap(each) for each in self.outputs]
+
+
+# ---- edges ----
+
+
+def is_recorded(*operands: Tensor) -> bool:
+    """Whether an operation on these operands would be recorded."""
+    return _mode.enabled and any([each._requires_grad for each in operands])
+
+
+def edge_of(tensor: Tensor) -> Node | Tensor:
+    """Where the gradient of a tensor goes: to the node that made it, or for a leaf to itself."""
+    if tensor._view is not None:
+        views.refresh(tensor)
+    node = tensor._node
+    return tensor if node is None else node
+
+
+def note_view(view: Tensor, source: Tensor) -> None:
+    """Notes whose memory the view shares, so that an in-place change of either reaches the other's
+    graph."""
+    base = source._view[0] if source._view is not None else source
+    view._view = (base, _stamp(base._array))
+
+
+# ---- the backward pass ----
+
+
+def backward_pass(
+    roots: Sequence[tuple[Tensor, Tensor]],
+    *,
+    retain_graph: bool,
+    create_graph: bool,
+    targets: Sequence[Tensor] | None = None,
+) -> dict[Any, Tensor]:
+    """Sends the gradients of the roots back through the graph.
+
+    Returns the gradient of every leaf that was reached, or, where ``targets`` are given, of each of those
+    tensors that was, by edge (see ``edge_of``).
+    """
+    wanted = None if targets is None else {edge_of(each) for each in targets}
+    useful = None if wanted is None else _leading_to(wanted, roots)
+    gradients: dict[Any, Any] = {}  # of nodes not yet visited and of leaves, by edge
+    waiting: dict[int, Node] = {}
+    queue: list[int] = []  # a heap of negated sequence numbers: the latest node comes first
+    captured: dict[Any, Tensor] = {}
+
+    def send(edge: Any, gradient: Tensor) -> None:
+        """Adds a gradient to what has arrived at an edge."""
+        if useful is not None and edge not in useful:
+            return
+        present = gradients.get(edge)
+        if present is not None:
+            gradients[edge] = present + gradient
+            return
+        gradients[edge] = gradient
+        if isinstance(edge, Node):
+            waiting[edge.sequence] = edge
+            heappush(queue, -edge.sequence)
+
+    previous = _mode.enabled
+    _mode.enabled = create_graph
+    try:
+        for root, gradient in roots:
+            send(edge_of(root), gradient)
+        del gradient
+        while queue:
+            node = waiting.pop(-heappop(queue))
+            gradient = gradients.pop(node)
+            if node.hooks:
+                gradient = _run_hooks(node.hooks, gradient)
+            if wanted is not None and node in wanted:
+                captured[node] = gradient
+            if type(node) is OutputOf:
+                # The parent takes a list of gradients, one for each of its results.
+                parent = node.edges[0]
+                collected = gradients.get(parent)
+                if collected is None:
+                    collected = gradients[parent] = [None] * len(parent.outputs)
+                    waiting[parent.sequence] = parent
+                    heappush(queue, -parent.sequence)
+                present = collected[node.index]
+                collected[node.index] = gradient if present is None else present + gradient
+                continue
+            results = node.backward(gradient)
+            del gradient
+            if not retain_graph:
+                node.release()
+            if node.shapes is not None:
+                results = list(map(_fitted, results, node.shapes))
+            for edge, result in zip(node.edges, results, strict=True):
+                if edge is not None and result is not None:
+                    send(edge, result)
+            del results, result
+        for leaf in [edge for edge in gradients if edge._hooks]:
+            gradients[leaf] = _run_hooks(leaf._hooks[0], gradients[leaf])
+    finally:
+        _mode.enabled = previous
+    gradients.update(captured)
+    return gradients
+
+
+def _leading_to(wanted: set[Any], roots: Iterable[tuple[Tensor, Any]]) -> set[Any]:
+    """The edges from which a wanted edge can be reached: only they need to be visited."""
+    found: set[Any] = set()
+    stack = [edge_of(root) for root, _ in roots]
+    while stack:
+        edge = stack.pop()
+        if edge is not None and edge not in found:
+            found.add(edge)
+            if isinstance(edge, Node):
+                stack.extend(edge.edges)
+    useful = found & wanted
+    for node in sorted((each for each in found if isinstance(each, Node)), key=_by_sequence):
+        if any([edge in useful for edge in node.edges]):
+            useful.add(node)
+    return useful
+
+
+def _by_sequence(node: Node) -> int:
+    return node.sequence
+
+
+def _fitted(gradient: Tensor | None, like: tuple[Any, Any]) -> Tensor | None:
+    """The gradient of an operand that was broadcast or converted: summed back and converted back."""
+    if gradient is None:
+        return None
+    shape, kind = like
+    if gradient.dtype is not kind:
+        gradient = gradient.to(kind)
+    return gradient if gradient.shape == shape else gradient.sum_to_size(shape)
+
+
+def _run_hooks(hooks: dict[int, Callable], gradient: Tensor) -> Tensor:
+    for hook in list(hooks.values()):
+        changed = hook(gradient)
+        if changed is not None:
+            gradient = changed
+    return gradient
+
+
+def accumulate(gradients: dict[Any, Tensor], create_graph: bool) -> None:
+    """Adds each gradient to the ``grad`` of its leaf; the first is taken over where nobody shares it."""
+    previous = _mode.enabled
+    _mode.enabled = create_graph
+    try:
+        while gradients:
+            leaf, gradient = gradients.popitem()
+            present = leaf._grad
+            if present is None:
+                counts = _reference_counts(gradient)
+                leaf._grad = gradient if _is_sole(gradient, counts) else gradient.clone()
+            elif create_graph:
+                leaf._grad = present + gradient
+            else:
+                binary_kernel(_ADD, present._array, gradient._array, present._array)
+            if leaf._hooks and len(leaf._hooks) > 1:
+                for hook in list(leaf._hooks[1].values()):
+                    hook(leaf)
+    finally:
+        _mode.enabled = previous
+
+
+def _reference_counts(gradient: Tensor) -> tuple[int, int]:
+    return _references(gradient), _references(gradient._array)
+
+
+def _counts_of_a_sole_owner() -> tuple[int, int]:
+    """What the interpreter counts where only a caller's variable holds a tensor; versions differ."""
+    probe = wrap(own(lib.mg_scalar_float(0.0)))
+    return _reference_counts(probe)
+
+
+_SOLE = _counts_of_a_sole_owner()
+
+
+def _is_sole(gradient: Tensor, counts: tuple[int, int]) -> bool:
+    """Whether nothing else refers to the tensor or its memory, so that it may become a ``grad``."""
+    return (
+        counts == _SOLE
+        and gradient._node is None
+        and bool(lib.mg_is_unique(gradient._array))
+    )
+
+
+class Fused(Operation):
+    """An op whose forward and derivative are kernels of their own, fused for speed.
+
+    ``composition`` computes the same from plain Tensor operations: it is the test's oracle, and derivatives
+    of the derivative come from it. ``fused_backward`` is the kernel for the first derivative.
+    """
+
+    __slots__ = ()
+    saves = INPUTS | OUTPUT
+
+    def composition(self, *inputs: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def fused_backward(self, grad_output: Tensor) -> Sequence[Tensor | None]:
+        raise NotImplementedError
+
+    def backward(self, grad_output: Tensor) -> Sequence[Tensor | None]:
+        if not _mode.enabled:
+            return self.fused_backward(grad_output)
+        # Aliases, so that a path from one input to another through the graph is not followed here.
+        inputs = [views.Alias().apply(each) for each in self.inputs]
+        wanted = [each for each in inputs if each._requires_grad]
+        found = backward_pass(
+            [(self.composition(*inputs), grad_output)],
+            retain_graph=True,
+            create_graph=True,
+            targets=wanted,
+        )
+        return [found.get(edge_of(each)) if each._requires_grad else None for each in inputs]
+
+
+from . import views  # noqa: E402  (views are operations of this engine)

@@ -1,0 +1,3 @@
+"""``minigrad.functional`` under torch's name."""
+
+from ..functional import *  # noqa: F403
