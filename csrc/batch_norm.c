@@ -71,8 +71,7 @@ static void forward_statistics(const batch *b, int64_t first, int64_t channels) 
     double sums[COLUMNS], squares[COLUMNS], samples = (double)b->count * (double)b->inner;
     if (b->training) {
         sum_channels(b, MG_BATCH_SUM_X, first, channels, sums);
-        for (int64_t k = 0; k < channels; k++)
-            put(b, b->mean->data, first + k, sums[k] / samples);
+        for (int64_t k = 0; k < channels; k++) put(b, b->mean->data, first + k, sums[k] / samples);
         sum_channels(b, MG_BATCH_SUM_SQUARES, first, channels, squares);
     }
     for (int64_t k = 0; k < channels; k++) {
@@ -108,8 +107,7 @@ static void backward_statistics(const batch *b, int64_t first, int64_t channels)
         put(b, b->grad_weight->data, channel, products[k] * inverse_std);
         put(b, b->scale, channel, (b->weight ? get(b, b->weight->data, channel) : 1) * inverse_std);
         put(b, b->shift, channel, sums[k] / samples);
-        if (b->slope)
-            put(b, b->slope, channel, products[k] / samples * inverse_std * inverse_std);
+        if (b->slope) put(b, b->slope, channel, products[k] / samples * inverse_std * inverse_std);
     }
 }
 
@@ -221,23 +219,25 @@ static int check_channels(const char *op, const char *name, const mg_array *numb
                           const mg_array *input) {
     if (!numbers) return 0;
     if (numbers->ndim != 1 || numbers->shape[0] != input->shape[1])
-        return mg_fail(MG_RUNTIME_ERROR,
-                       "%s: %s should contain %lld elements not %lld (shape %s, for an input of shape "
-                       "%s)",
-                       op, name, (long long)input->shape[1], (long long)numbers->size,
-                       mg_shape_text(numbers), mg_shape_text(input));
+        return mg_fail(
+            MG_RUNTIME_ERROR,
+            "%s: %s should contain %lld elements not %lld (shape %s, for an input of shape "
+            "%s)",
+            op, name, (long long)input->shape[1], (long long)numbers->size, mg_shape_text(numbers),
+            mg_shape_text(input));
     if (numbers->dtype != input->dtype)
         return mg_fail(MG_RUNTIME_ERROR,
-                       "%s: all inputs must share the same dtype, but the input is %s and %s is %s", op,
-                       mg_dtype_name(input->dtype), name, mg_dtype_name(numbers->dtype));
+                       "%s: all inputs must share the same dtype, but the input is %s and %s is %s",
+                       op, mg_dtype_name(input->dtype), name, mg_dtype_name(numbers->dtype));
     return 0;
 }
 
 static int check_input(const char *op, const mg_array *input) {
     if (!mg_is_float(input->dtype))
-        return mg_fail(MG_NOT_IMPLEMENTED_ERROR,
-                       "\"%s\" not implemented for '%s': convert the input to a floating point dtype",
-                       op, mg_dtype_name(input->dtype));
+        return mg_fail(
+            MG_NOT_IMPLEMENTED_ERROR,
+            "\"%s\" not implemented for '%s': convert the input to a floating point dtype", op,
+            mg_dtype_name(input->dtype));
     if (input->ndim < 2)
         return mg_fail(MG_RUNTIME_ERROR,
                        "%s: expected an input of shape (N, C) or (N, C, ...), got shape %s", op,
@@ -317,18 +317,21 @@ int mg_batch_norm_backward(mg_array *grad_output, mg_array *input, mg_array *wei
         check_channels(op, "inverse_std", inverse_std, input))
         return -1;
     if (!mg_same_shape(grad_output, input) || grad_output->dtype != input->dtype)
-        return mg_fail(MG_RUNTIME_ERROR,
-                       "%s: grad_output (%s, shape %s) must have the dtype and shape of the input (%s, "
-                       "shape %s)",
-                       op, mg_dtype_name(grad_output->dtype), mg_shape_text(grad_output),
-                       mg_dtype_name(input->dtype), mg_shape_text(input));
+        return mg_fail(
+            MG_RUNTIME_ERROR,
+            "%s: grad_output (%s, shape %s) must have the dtype and shape of the input (%s, "
+            "shape %s)",
+            op, mg_dtype_name(grad_output->dtype), mg_shape_text(grad_output),
+            mg_dtype_name(input->dtype), mg_shape_text(input));
     mg_array *operands[] = {grad_output, input, weight, mean, inverse_std}, *arrays[8];
     int failed = make_contiguous(5, operands, arrays + 3);
     arrays[0] = mg_empty_like(input, input->dtype);
     arrays[1] = mg_empty(input->dtype, 1, input->shape + 1);
     arrays[2] = mg_empty(input->dtype, 1, input->shape + 1);
-    mg_launch launch = {
-        .kernel = MG_KERNEL_batch_norm_backward, .outputs = 3, .count = 8, .arrays = arrays};
+    mg_launch launch = {.kernel = MG_KERNEL_batch_norm_backward,
+                        .outputs = 3,
+                        .count = 8,
+                        .arrays = arrays};
     launch.integers[0] = training != 0;
     return submit(&launch, 3, 0, op, failed, outputs);
 }

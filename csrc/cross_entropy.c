@@ -140,8 +140,9 @@ int mg_run_cross_entropy(const mg_launch *launch) {
     if (input->size)
         mg_parallel_for(cells, c.piece, 0.1 * (double)(input->size * c.item_size), forward, &c);
     else if (target->size) /* samples without a class */
-        c.bad_target = !mg_active_isa->normalize.cross_entropy[c.dtype](
-            &c.task, c.output, 0, target->size, c.loss, c.totals);
+        c.bad_target =
+            !mg_active_isa->normalize.cross_entropy[c.dtype](&c.task, c.output, 0, target->size,
+                                                             c.loss, c.totals);
     if (c.bad_target) return fail_target(&c, target->size);
     double loss = 0, total_weight = 0;
     for (int64_t piece = 0; piece < pieces; piece++) {
@@ -174,9 +175,10 @@ int mg_run_cross_entropy_backward(const mg_launch *launch) {
 
 static int check_target(const mg_array *input, const mg_array *target) {
     if (target->dtype != MG_INT64 && target->dtype != MG_UINT8)
-        return mg_fail(MG_RUNTIME_ERROR,
-                       "cross_entropy: expected target dtype to be int64 (class indices), but got %s",
-                       mg_dtype_name(target->dtype));
+        return mg_fail(
+            MG_RUNTIME_ERROR,
+            "cross_entropy: expected target dtype to be int64 (class indices), but got %s",
+            mg_dtype_name(target->dtype));
     mg_array expected = {.ndim = input->ndim - 1};
     for (int d = 0, from = 0; from < input->ndim; from++)
         if (from != (input->ndim > 1)) expected.shape[d++] = input->shape[from];
@@ -185,22 +187,25 @@ static int check_target(const mg_array *input, const mg_array *target) {
         return mg_fail(MG_VALUE_ERROR,
                        "Expected input batch_size (%lld) to match target batch_size (%lld).",
                        (long long)expected.shape[0], (long long)target->shape[0]);
-    return mg_fail(MG_RUNTIME_ERROR,
-                   "cross_entropy: Expected target size %s, got %s (input of shape %s: the target has "
-                   "its shape without the classes)",
-                   mg_shape_text(&expected), mg_shape_text(target), mg_shape_text(input));
+    return mg_fail(
+        MG_RUNTIME_ERROR,
+        "cross_entropy: Expected target size %s, got %s (input of shape %s: the target has "
+        "its shape without the classes)",
+        mg_shape_text(&expected), mg_shape_text(target), mg_shape_text(input));
 }
 
 static int check(const mg_array *input, const mg_array *target, const mg_array *weight,
                  double label_smoothing, int reduction) {
     if (!mg_is_float(input->dtype))
-        return mg_fail(MG_NOT_IMPLEMENTED_ERROR,
-                       "\"cross_entropy\" not implemented for '%s': convert the input to a floating "
-                       "point dtype",
-                       mg_dtype_name(input->dtype));
+        return mg_fail(
+            MG_NOT_IMPLEMENTED_ERROR,
+            "\"cross_entropy\" not implemented for '%s': convert the input to a floating "
+            "point dtype",
+            mg_dtype_name(input->dtype));
     if (input->ndim == 0)
-        return mg_fail(MG_RUNTIME_ERROR,
-                       "cross_entropy: the input must have a dimension of classes, got a 0-d tensor");
+        return mg_fail(
+            MG_RUNTIME_ERROR,
+            "cross_entropy: the input must have a dimension of classes, got a 0-d tensor");
     if (reduction < NONE || reduction > SUM)
         return mg_fail(MG_VALUE_ERROR, "cross_entropy: %d is not a valid reduction", reduction);
     if (!(label_smoothing >= 0 && label_smoothing <= 1))
@@ -210,10 +215,11 @@ static int check(const mg_array *input, const mg_array *target, const mg_array *
     if (!weight) return 0;
     int64_t classes = input->shape[input->ndim > 1];
     if (weight->ndim != 1 || weight->shape[0] != classes)
-        return mg_fail(MG_RUNTIME_ERROR,
-                       "cross_entropy: weight tensor should be defined either for all %lld classes or "
-                       "no classes but got weight tensor of shape: %s",
-                       (long long)classes, mg_shape_text(weight));
+        return mg_fail(
+            MG_RUNTIME_ERROR,
+            "cross_entropy: weight tensor should be defined either for all %lld classes or "
+            "no classes but got weight tensor of shape: %s",
+            (long long)classes, mg_shape_text(weight));
     if (weight->dtype != input->dtype)
         return mg_fail(MG_RUNTIME_ERROR, "cross_entropy: expected weight of dtype %s but found %s",
                        mg_dtype_name(input->dtype), mg_dtype_name(weight->dtype));
@@ -273,15 +279,16 @@ mg_array *mg_cross_entropy_backward(mg_array *grad_output, mg_array *log_probabi
     int fits = reduction == NONE ? mg_same_shape(grad_output, target) : grad_output->size == 1;
     if (!fits || grad_output->dtype != dtype || total_weight->dtype != dtype ||
         total_weight->size != 1) {
-        mg_fail(MG_RUNTIME_ERROR,
-                "cross_entropy_backward: grad_output (%s, shape %s) and total_weight (%s, shape %s) do "
-                "not fit the loss of an input of %s",
-                mg_dtype_name(grad_output->dtype), mg_shape_text(grad_output),
-                mg_dtype_name(total_weight->dtype), mg_shape_text(total_weight),
-                mg_dtype_name(dtype));
+        mg_fail(
+            MG_RUNTIME_ERROR,
+            "cross_entropy_backward: grad_output (%s, shape %s) and total_weight (%s, shape %s) do "
+            "not fit the loss of an input of %s",
+            mg_dtype_name(grad_output->dtype), mg_shape_text(grad_output),
+            mg_dtype_name(total_weight->dtype), mg_shape_text(total_weight), mg_dtype_name(dtype));
         return NULL;
     }
-    mg_array *operands[] = {grad_output, log_probabilities, target, weight, total_weight}, *arrays[6];
+    mg_array *operands[] = {grad_output, log_probabilities, target, weight, total_weight},
+             *arrays[6];
     if (make_contiguous(5, operands, arrays + 1)) return NULL;
     arrays[0] = mg_empty_like(log_probabilities, dtype);
     if (submit(MG_KERNEL_cross_entropy_backward, 1, 6, arrays, ignore_index, reduction,

@@ -80,13 +80,15 @@ int mg_run_softmax_backward(const mg_launch *launch) {
 static int check_dim(const char *name, const mg_array *a, int dim) {
     int dims = a->ndim ? a->ndim : 1;
     if (dim < 0 || dim >= dims)
-        return mg_fail(MG_INDEX_ERROR,
-                       "%s: Dimension out of range (expected to be in range of [%d, %d], but got %d)",
-                       name, -dims, dims - 1, dim);
+        return mg_fail(
+            MG_INDEX_ERROR,
+            "%s: Dimension out of range (expected to be in range of [%d, %d], but got %d)", name,
+            -dims, dims - 1, dim);
     if (!mg_is_float(a->dtype))
-        return mg_fail(MG_NOT_IMPLEMENTED_ERROR,
-                       "\"%s\" not implemented for '%s': convert the tensor to a floating point dtype",
-                       name, mg_dtype_name(a->dtype));
+        return mg_fail(
+            MG_NOT_IMPLEMENTED_ERROR,
+            "\"%s\" not implemented for '%s': convert the tensor to a floating point dtype", name,
+            mg_dtype_name(a->dtype));
     return 0;
 }
 
@@ -124,10 +126,11 @@ mg_array *mg_softmax_backward(mg_array *grad_output, mg_array *output, int dim, 
     const char *name = logarithm ? "log_softmax_backward" : "softmax_backward";
     if (check_dim(name, output, dim)) return NULL;
     if (!mg_same_shape(grad_output, output) || grad_output->dtype != output->dtype) {
-        mg_fail(MG_RUNTIME_ERROR,
-                "%s: grad_output (%s, shape %s) must have the dtype and shape of output (%s, shape %s)",
-                name, mg_dtype_name(grad_output->dtype), mg_shape_text(grad_output),
-                mg_dtype_name(output->dtype), mg_shape_text(output));
+        mg_fail(
+            MG_RUNTIME_ERROR,
+            "%s: grad_output (%s, shape %s) must have the dtype and shape of output (%s, shape %s)",
+            name, mg_dtype_name(grad_output->dtype), mg_shape_text(grad_output),
+            mg_dtype_name(output->dtype), mg_shape_text(output));
         return NULL;
     }
     mg_array *operands[] = {grad_output, output};

@@ -41,8 +41,8 @@ typedef struct mg_normalize_loops {
     void (*softmax_backward_rows[MG_DTYPE_COUNT])(const void *grad, const void *y, int64_t rows,
                                                   int64_t n, int logarithm, void *out);
     void (*softmax_backward_columns[MG_DTYPE_COUNT])(const void *grad, const void *y, int64_t n,
-                                                     int64_t stride, int64_t columns,
-                                                     int logarithm, void *out);
+                                                     int64_t stride, int64_t columns, int logarithm,
+                                                     void *out);
     /* Losses of samples [begin, end) from all samples' log-probabilities. loss NULL: not wanted one
      * by one. totals: the sum of the losses and of the weights. Returns 0 where a target is no class. */
     int (*cross_entropy[MG_DTYPE_COUNT])(const mg_cross_entropy_task *task,

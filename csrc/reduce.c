@@ -1,53 +1,14 @@
 /* Reductions: sum, product, extremes, their positions, any and all over any dimensions of any view.
  *
- * A reduction is brought to one of three forms, each a grid of outputs:
- *   rows      outputs reduce neighbouring elements: sum over the last dimensions
- *   columns   neighbouring outputs reduce neighbouring elements: sum over the first dimensions
- *   gathered  everything else: elements are collected in a buffer, then reduced as a row
- * The grid is cut in fixed pieces, and a long reduction in parts whose results are joined in pairs. So
- * the result does not depend on the number of threads, and the rounding error of a sum grows with the
- * logarithm of its length. */
-#include "core.h"
-
-enum form { ROWS, COLUMNS, GATHERED };
-
-enum {
-    PART = 32768,         /* elements of one output that are reduced in one go */
-    PART_ROWS = 1024,     /* the same for columns */
-    WIDTH = 256,          /* outputs in one go */
-    GATHER = 1024,        /* elements collected at a time */
-    WORTH_A_PIECE = 16384 /* elements for one call of the loop's body */
-};
-
-typedef struct axis {
-    int64_t size, stride, out_stride;
-} axis;
-
-typedef struct reduction {
-    int core, form, dtype, out_dtype, integer; /* integer: which field of the partials counts */
-    mg_reduce_rows rows;
-    mg_reduce_columns columns;
-    const char *x;
-    char *out;
-    int64_t item_size, out_item_size;
-    double divisor;
-    /* Outputs: `outer` dimensions around one of `width`. */
-    int outer_dims, repeat_dims;
-    axis outer[MG_MAX_DIMS], width;
-    /* Reduced: `repeat` dimensions around one of n elements (all of them in `repeat` if gathered). */
-    axis repeat[MG_MAX_DIMS];
-    int64_t outer_count, repeats, n, n_stride;
-    /* The grid: outer_count x chunks of the width x parts of the reduced elements. A part is either a
-     * range of n in one repeat, or a few whole repeats. */
-    int64_t chunk, chunks, part_n, part_repeats, parts_n, parts;
-    mg_partial *partials; /* outer_count x parts x width where there is more than one part */
-    int64_t *positions;
-} reduction;
+ * The outputs form a grid (reduce_form.h) that is cut in fixed pieces, and a long reduction in parts
+ * whose results are joined in pairs. So the result does not depend on the number of threads, and the
+ * rounding error of a sum grows with the logarithm of its length. */
+#include "reduce_form.h"
 
 /* ---- partial results ---- */
 
 /* into[k] = the reduction of into[k] and next[k], where `next` comes later. */
-static void join(const reduction *r, int64_t count, mg_partial *into, int64_t *position,
+static void join(const mg_reduction *r, int64_t count, mg_partial *into, int64_t *position,
                  const mg_partial *next, const int64_t *next_position) {
     for (int64_t k = 0; k < count; k++) {
         mg_partial *a = into + k;
@@ -65,12 +26,8 @@ static void join(const reduction *r, int64_t count, mg_partial *into, int64_t *p
             else
                 a->real *= b->real;
             continue;
-        case MG_REDUCE_ANY:
-            a->integer |= b->integer;
-            continue;
-        case MG_REDUCE_ALL:
-            a->integer &= b->integer;
-            continue;
+        case MG_REDUCE_ANY: a->integer |= b->integer; continue;
+        case MG_REDUCE_ALL: a->integer &= b->integer; continue;
         }
         int minimum = r->core == MG_REDUCE_MIN || r->core == MG_REDUCE_ARGMIN;
         int better; /* NaN beats every number, the first of several wins */
@@ -86,7 +43,7 @@ static void join(const reduction *r, int64_t count, mg_partial *into, int64_t *p
 }
 
 /* Writes finished outputs, `stride` elements apart. */
-static void finish(const reduction *r, int64_t count, const mg_partial *values,
+static void finish(const mg_reduction *r, int64_t count, const mg_partial *values,
                    const int64_t *positions, char *out, int64_t stride) {
     if (r->core >= MG_REDUCE_ARGMAX) {
         for (int64_t k = 0; k < count; k++) ((int64_t *)out)[k * stride] = positions[k];
@@ -114,181 +71,41 @@ static void finish(const reduction *r, int64_t count, const mg_partial *values,
     }
 }
 
-/* ---- forms ---- */
+/* ---- running ---- */
 
-static int64_t count_of(const axis *axes, int dims) {
-    int64_t count = 1;
-    for (int d = 0; d < dims; d++) count *= axes[d].size;
-    return count;
-}
-
-/* The offsets of the index-th position over axes, the last axis fastest. */
-static void offsets_at(const axis *axes, int dims, int64_t index, int64_t *offset,
-                       int64_t *out_offset) {
-    for (int d = dims - 1; d >= 0; d--) {
-        int64_t rest = index / axes[d].size, at = index - rest * axes[d].size;
-        *offset += at * axes[d].stride;
-        *out_offset += at * axes[d].out_stride;
-        index = rest;
-    }
-}
-
-/* Joins axes that lie evenly in memory, without changing their order. */
-static int merge_axes(axis *axes, int dims) {
-    int merged = 0;
-    for (int d = 0; d < dims; d++) {
-        axis *last = axes + merged - 1;
-        if (merged && last->stride == axes[d].size * axes[d].stride) {
-            last->size *= axes[d].size;
-            last->stride = axes[d].stride;
-            last->out_stride = axes[d].out_stride;
-        } else {
-            axes[merged++] = axes[d];
-        }
-    }
-    return merged;
-}
-
-/* Where the order of the elements is all the same: from the largest step in memory to the smallest. */
-static void sort_axes(reduction *r) {
-    for (int d = 0; d < r->repeat_dims; d++) {
-        axis moved = r->repeat[d];
-        if (moved.stride < 0) {
-            r->x += (moved.size - 1) * moved.stride * r->item_size;
-            moved.stride = -moved.stride;
-        }
-        int to = d;
-        for (; to > 0 && r->repeat[to - 1].stride < moved.stride; to--)
-            r->repeat[to] = r->repeat[to - 1];
-        r->repeat[to] = moved;
-    }
-}
-
-/* Takes axis `index` out of the outer ones and makes it the width. */
-static void take_width(reduction *r, int index) {
-    r->width = r->outer[index];
-    r->outer_dims--;
-    for (int d = index; d < r->outer_dims; d++) r->outer[d] = r->outer[d + 1];
-}
-
-/* Any strides. Sets the axes and the form. */
-static void choose_form(reduction *r, const mg_array *a, int64_t dims) {
-    int64_t out_stride = 1;
-    axis kept[MG_MAX_DIMS];
-    int kept_dims = 0;
-    r->repeat_dims = 0;
-    for (int d = a->ndim - 1; d >= 0; d--) {
-        if (dims >> d & 1 || a->shape[d] == 1) continue;
-        kept[kept_dims++] = (axis){a->shape[d], a->strides[d], out_stride};
-        out_stride *= a->shape[d];
-    }
-    for (int d = 0; d < kept_dims; d++) r->outer[d] = kept[kept_dims - 1 - d];
-    for (int d = 0; d < a->ndim; d++)
-        if (dims >> d & 1 && a->shape[d] != 1)
-            r->repeat[r->repeat_dims++] = (axis){a->shape[d], a->strides[d], 0};
-    if (r->core < MG_REDUCE_ARGMAX) sort_axes(r);
-    r->outer_dims = merge_axes(r->outer, kept_dims);
-    r->repeat_dims = merge_axes(r->repeat, r->repeat_dims);
-    if (!r->repeat_dims) r->repeat[r->repeat_dims++] = (axis){1, 1, 0};
-    axis *inner = r->repeat + r->repeat_dims - 1;
-    int lane = -1; /* the kept axis of neighbouring elements */
-    for (int d = 0; d < r->outer_dims; d++)
-        if (r->outer[d].stride == 1) lane = d;
-    if (inner->stride == 1 && (inner->size >= 16 || r->repeat_dims == 1))
-        r->form = ROWS;
-    else if (lane >= 0 && r->outer[lane].size >= 4)
-        r->form = COLUMNS;
-    else
-        r->form = GATHERED;
-    r->width = (axis){1, 0, 0};
-    if (r->form == COLUMNS)
-        take_width(r, lane);
-    else if (r->outer_dims)
-        take_width(r, r->outer_dims - 1);
-    if (r->form == GATHERED) {
-        r->n = count_of(r->repeat, r->repeat_dims);
-        r->n_stride = 0;
-        r->repeats = 1;
-    } else {
-        r->n = inner->size;
-        r->n_stride = inner->stride;
-        r->repeat_dims--;
-        r->repeats = count_of(r->repeat, r->repeat_dims);
-    }
-    r->outer_count = count_of(r->outer, r->outer_dims);
-}
-
-/* Contiguous memory and neighbouring dimensions, the common case: (outer, n, inner). Returns 0 where
- * it is another one. */
-static int choose_plain_form(reduction *r, const mg_array *a, int64_t dims) {
-    if (!mg_is_contiguous(a)) return 0;
-    int64_t outer = 1, n = 1, inner = 1;
-    int d = 0;
-    for (; d < a->ndim && !(dims >> d & 1); d++) outer *= a->shape[d];
-    for (; d < a->ndim && dims >> d & 1; d++) n *= a->shape[d];
-    for (; d < a->ndim; d++) {
-        if (dims >> d & 1) return 0;
-        inner *= a->shape[d];
-    }
-    r->n = n;
-    r->n_stride = inner;
-    r->repeats = 1;
-    r->repeat_dims = 0;
-    r->outer_dims = 0;
-    if (inner == 1) {
-        r->form = ROWS;
-        r->width = (axis){outer, n, 1};
-        r->outer_count = 1;
-    } else {
-        r->form = COLUMNS;
-        r->width = (axis){inner, 1, 1};
-        r->outer_count = outer;
-        r->outer[r->outer_dims++] = (axis){outer, n * inner, inner};
-    }
-    return 1;
-}
+#define GATHER 1024         /* elements collected at a time */
+#define WORTH_A_PIECE 16384 /* elements for one call of the loop's body */
 
 static int64_t at_least_one(int64_t value) { return value < 1 ? 1 : value; }
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static void cut(reduction *r) {
-    int64_t most = r->form == COLUMNS ? PART_ROWS : PART;
-    r->part_n = smaller(r->n, most);
-    r->part_repeats = r->n > most ? 1 : smaller(r->repeats, smaller(64, at_least_one(most / r->n)));
-    r->parts_n = (r->n + r->part_n - 1) / r->part_n;
-    r->parts = r->parts_n * ((r->repeats + r->part_repeats - 1) / r->part_repeats);
-    r->chunk = smaller(r->width.size, WIDTH);
-    if (r->form != COLUMNS)
-        r->chunk = smaller(r->chunk, at_least_one(PART / (r->part_n * r->part_repeats)));
-    r->chunks = (r->width.size + r->chunk - 1) / r->chunk;
+/* `size` is a constant where this is inlined. */
+static inline __attribute__((always_inline)) void collect(char *to, const char *from, int64_t run,
+                                                          int64_t step, size_t size) {
+    for (int64_t k = 0; k < run; k++) memcpy(to + k * (int64_t)size, from + k * step, size);
 }
 
-/* ---- running ---- */
-
 /* Elements [begin, end) of one output, collected into neighbours. */
-static void reduce_gathered(const reduction *r, const char *x, int64_t begin, int64_t end,
+static void reduce_gathered(const mg_reduction *r, const char *x, int64_t begin, int64_t end,
                             mg_partial *value, int64_t *position) {
     double buffer[GATHER]; /* large enough for GATHER elements of any dtype */
-    const axis *inner = r->repeat + r->repeat_dims - 1;
+    const mg_axis *inner = r->repeat + r->repeat_dims - 1;
+    const int64_t size = r->item_size;
     for (int64_t first = begin; first < end; first += GATHER) {
         int64_t count = smaller(GATHER, end - first), filled = 0;
         while (filled < count) {
             int64_t offset = 0, unused = 0, at = first + filled;
-            offsets_at(r->repeat, r->repeat_dims, at, &offset, &unused);
+            mg_axes_at(r->repeat, r->repeat_dims, at, &offset, &unused);
             int64_t run = smaller(count - filled, inner->size - at % inner->size);
-            int64_t step = inner->stride;
-#define COLLECT(type)                                                                              \
-    for (int64_t k = 0; k < run; k++)                                                              \
-        ((type *)buffer)[filled + k] = ((const type *)x)[offset + k * step];
-            if (r->item_size == 8) {
-                COLLECT(int64_t)
-            } else if (r->item_size == 4) {
-                COLLECT(int32_t)
-            } else {
-                COLLECT(int8_t)
-            }
-#undef COLLECT
+            char *to = (char *)buffer + filled * size;
+            const char *from = x + offset * size;
+            if (size == 8)
+                collect(to, from, run, inner->stride * 8, 8);
+            else if (size == 4)
+                collect(to, from, run, inner->stride * 4, 4);
+            else
+                collect(to, from, run, inner->stride, 1);
             filled += run;
         }
         mg_partial part;
@@ -305,7 +122,7 @@ static void reduce_gathered(const reduction *r, const char *x, int64_t begin, in
 }
 
 /* One cell of the grid: `width` outputs from x on, of which part `part`. */
-static void reduce_cell(const reduction *r, const char *x, int64_t width, int64_t part,
+static void reduce_cell(const mg_reduction *r, const char *x, int64_t width, int64_t part,
                         mg_partial *values, int64_t *positions) {
     int64_t n_begin = part % r->parts_n * r->part_n;
     int64_t n = smaller(r->part_n, r->n - n_begin);
@@ -315,13 +132,13 @@ static void reduce_cell(const reduction *r, const char *x, int64_t width, int64_
                             values + k, positions + k);
         return;
     }
-    mg_partial next[WIDTH];
-    int64_t next_positions[WIDTH];
+    mg_partial next[MG_REDUCE_WIDTH];
+    int64_t next_positions[MG_REDUCE_WIDTH];
     int64_t first = part / r->parts_n * r->part_repeats;
     int64_t last = smaller(first + r->part_repeats, r->repeats);
     for (int64_t repeat = first; repeat < last; repeat++) {
         int64_t offset = n_begin * r->n_stride, unused = 0;
-        offsets_at(r->repeat, r->repeat_dims, repeat, &offset, &unused);
+        mg_axes_at(r->repeat, r->repeat_dims, repeat, &offset, &unused);
         const char *from = x + offset * r->item_size;
         mg_partial *to = repeat == first ? values : next;
         int64_t *to_position = repeat == first ? positions : next_positions;
@@ -337,15 +154,15 @@ static void reduce_cell(const reduction *r, const char *x, int64_t width, int64_
 
 /* Cells [begin, end) of the grid, in the order outer, part, chunk. */
 static void reduce_cells(void *context, int64_t begin, int64_t end) {
-    const reduction *r = context;
-    mg_partial values[WIDTH];
-    int64_t positions[WIDTH];
+    const mg_reduction *r = context;
+    mg_partial values[MG_REDUCE_WIDTH];
+    int64_t positions[MG_REDUCE_WIDTH];
     for (int64_t cell = begin; cell < end; cell++) {
         int64_t row = cell / r->chunks, column = cell % r->chunks * r->chunk;
         int64_t outer = row / r->parts, part = row % r->parts;
         int64_t width = smaller(r->chunk, r->width.size - column);
         int64_t offset = column * r->width.stride, out_offset = column * r->width.out_stride;
-        offsets_at(r->outer, r->outer_dims, outer, &offset, &out_offset);
+        mg_axes_at(r->outer, r->outer_dims, outer, &offset, &out_offset);
         const char *x = r->x + offset * r->item_size;
         reduce_cell(r, x, width, part, values, positions);
         if (r->parts == 1) {
@@ -360,7 +177,7 @@ static void reduce_cells(void *context, int64_t begin, int64_t end) {
 }
 
 /* Joins the parts of each output in pairs: neighbours first, then pairs of pairs, ... */
-static void join_parts(const reduction *r) {
+static void join_parts(const mg_reduction *r) {
     int64_t width = r->width.size;
     for (int64_t outer = 0; outer < r->outer_count; outer++) {
         mg_partial *values = r->partials + outer * r->parts * width;
@@ -372,7 +189,7 @@ static void join_parts(const reduction *r) {
                      positions ? positions + from : NULL);
             }
         int64_t offset = 0, out_offset = 0;
-        offsets_at(r->outer, r->outer_dims, outer, &offset, &out_offset);
+        mg_axes_at(r->outer, r->outer_dims, outer, &offset, &out_offset);
         finish(r, width, values, positions, r->out + out_offset * r->out_item_size,
                r->width.out_stride);
     }
@@ -382,15 +199,14 @@ static const struct {
     const char *name;
     int core, mean;
 } reductions[] = {
-    {"sum", MG_REDUCE_SUM, 0},       {"prod", MG_REDUCE_PROD, 0}, {"mean", MG_REDUCE_SUM, 1},
-    {"max", MG_REDUCE_MAX, 0},       {"min", MG_REDUCE_MIN, 0},   {"any", MG_REDUCE_ANY, 0},
-    {"all", MG_REDUCE_ALL, 0},       {"argmax", MG_REDUCE_ARGMAX, 0},
-    {"argmin", MG_REDUCE_ARGMIN, 0},
+    {"sum", MG_REDUCE_SUM, 0}, {"prod", MG_REDUCE_PROD, 0},     {"mean", MG_REDUCE_SUM, 1},
+    {"max", MG_REDUCE_MAX, 0}, {"min", MG_REDUCE_MIN, 0},       {"any", MG_REDUCE_ANY, 0},
+    {"all", MG_REDUCE_ALL, 0}, {"argmax", MG_REDUCE_ARGMAX, 0}, {"argmin", MG_REDUCE_ARGMIN, 0},
 };
 enum { REDUCTIONS = sizeof reductions / sizeof *reductions };
 
 /* Outputs that reduce no element at all. */
-static void fill_empty(reduction *r, int64_t count) {
+static void fill_empty(mg_reduction *r, int64_t count) {
     mg_partial nothing = {.integer = r->core == MG_REDUCE_PROD || r->core == MG_REDUCE_ALL};
     if (!r->integer) nothing.real = (double)nothing.integer;
     int64_t position = 0;
@@ -398,10 +214,10 @@ static void fill_empty(reduction *r, int64_t count) {
         finish(r, 1, &nothing, &position, r->out + k * r->out_item_size, 1);
 }
 
-static int run_cells(reduction *r) {
+static int run_cells(mg_reduction *r) {
     int64_t cells = r->outer_count * r->parts * r->chunks;
-    double elements = (double)r->outer_count * (double)r->width.size * (double)r->n *
-                      (double)r->repeats;
+    double elements =
+        (double)r->outer_count * (double)r->width.size * (double)r->n * (double)r->repeats;
     if (r->parts > 1) {
         int64_t count = r->outer_count * r->parts * r->width.size;
         int64_t place = r->core >= MG_REDUCE_ARGMAX ? sizeof(int64_t) : 0;
@@ -423,7 +239,7 @@ static int run_cells(reduction *r) {
 int mg_run_reduce(const mg_launch *launch) {
     const mg_array *out = launch->arrays[0], *a = launch->arrays[1];
     int64_t dims = launch->integers[1];
-    reduction r;
+    mg_reduction r;
     r.core = reductions[launch->integers[0]].core;
     r.dtype = a->dtype;
     r.out_dtype = out->dtype;
@@ -441,8 +257,7 @@ int mg_run_reduce(const mg_launch *launch) {
         fill_empty(&r, out->size);
         return 0;
     }
-    if (!choose_plain_form(&r, a, dims)) choose_form(&r, a, dims);
-    cut(&r);
+    mg_reduce_layout(&r, a, dims);
     if (r.parts > 1 || r.outer_count * r.chunks > 1) return run_cells(&r);
     reduce_cells(&r, 0, 1);
     return 0;
@@ -467,14 +282,11 @@ static int result_dtype(int op, const mg_array *a) {
                            "floating point or complex dtype. Got: %s",
                            mg_dtype_name(dtype));
         return mg_is_float(dtype) ? dtype : MG_INT64;
-    case MG_REDUCE_PROD:
-        return mg_is_float(dtype) ? dtype : MG_INT64;
+    case MG_REDUCE_PROD: return mg_is_float(dtype) ? dtype : MG_INT64;
     case MG_REDUCE_MAX:
-    case MG_REDUCE_MIN:
-        return dtype;
+    case MG_REDUCE_MIN: return dtype;
     case MG_REDUCE_ANY:
-    case MG_REDUCE_ALL:
-        return dtype == MG_UINT8 ? MG_UINT8 : MG_BOOL;
+    case MG_REDUCE_ALL: return dtype == MG_UINT8 ? MG_UINT8 : MG_BOOL;
     default:
         if (dtype == MG_BOOL)
             return mg_fail(MG_RUNTIME_ERROR, "%s(): does not support bool input; convert it first",
@@ -488,10 +300,11 @@ static int check_dims(int op, const mg_array *a, int dims) {
     const char *name = reductions[op].name;
     int core = reductions[op].core, count = __builtin_popcount((unsigned)dims);
     if (core >= MG_REDUCE_ARGMAX && count != a->ndim && count != 1)
-        return mg_fail(MG_RUNTIME_ERROR,
-                       "%s(): reduces one dimension or all of them, got %d of the %d dimensions of a "
-                       "tensor of shape %s",
-                       name, count, a->ndim, mg_shape_text(a));
+        return mg_fail(
+            MG_RUNTIME_ERROR,
+            "%s(): reduces one dimension or all of them, got %d of the %d dimensions of a "
+            "tensor of shape %s",
+            name, count, a->ndim, mg_shape_text(a));
     if (core < MG_REDUCE_MAX || core == MG_REDUCE_ANY || core == MG_REDUCE_ALL || a->size) return 0;
     if (count == a->ndim && count != 1)
         return mg_fail(core >= MG_REDUCE_ARGMAX ? MG_INDEX_ERROR : MG_RUNTIME_ERROR,
@@ -500,8 +313,8 @@ static int check_dims(int op, const mg_array *a, int dims) {
                        name);
     for (int d = 0; d < a->ndim; d++)
         if (dims >> d & 1 && a->shape[d] == 0)
-            return mg_fail(MG_INDEX_ERROR,
-                           "%s(): Expected reduction dim %d to have non-zero size.", name, d);
+            return mg_fail(MG_INDEX_ERROR, "%s(): Expected reduction dim %d to have non-zero size.",
+                           name, d);
     return 0;
 }
 
@@ -545,10 +358,11 @@ mg_array *mg_sum_to(mg_array *a, int ndim, const int64_t *shape) {
     if (!fits) {
         mg_array wanted = {.ndim = ndim < 0 ? 0 : ndim > MG_MAX_DIMS ? MG_MAX_DIMS : ndim};
         memcpy(wanted.shape, shape, (size_t)wanted.ndim * sizeof *shape);
-        mg_fail(MG_RUNTIME_ERROR,
-                "sum_to: a tensor of shape %s cannot be summed to shape %s: the shapes must be equal "
-                "from the last dimension on, or 1 in the smaller one",
-                mg_shape_text(a), mg_shape_text(&wanted));
+        mg_fail(
+            MG_RUNTIME_ERROR,
+            "sum_to: a tensor of shape %s cannot be summed to shape %s: the shapes must be equal "
+            "from the last dimension on, or 1 in the smaller one",
+            mg_shape_text(a), mg_shape_text(&wanted));
         return NULL;
     }
     if (!dims) {

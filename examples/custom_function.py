@@ -23,7 +23,7 @@ from minigrad.vision.datasets import Digits
 class Mish(Function):
     @staticmethod
     def forward(ctx, x):
-        values = x.numpy()
+        values = x.detach().numpy()
         t = numpy.tanh(numpy.logaddexp(0.0, values))
         ctx.derivative = t + values * (1 - t * t) / (1 + numpy.exp(-values))
         return minigrad.from_numpy(values * t)

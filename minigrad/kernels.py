@@ -22,8 +22,8 @@ except ImportError as error:
 Array = Any  # an owning handle, cffi's ``mg_array *``
 
 NULL = ffi.NULL
-_gc = ffi.gc
-_release = lib.mg_release
+owning = ffi.gc
+release = lib.mg_release
 
 _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.MG_RUNTIME_ERROR: RuntimeError,
@@ -46,7 +46,7 @@ def fail() -> NoReturn:
 
 def own(handle: Any) -> Array:
     """The handle as an owning array; raises where C returned NULL."""
-    return _gc(handle or fail(), _release)
+    return owning(handle or fail(), release)
 
 
 def check(status: int) -> None:
@@ -77,30 +77,33 @@ def find_reduction(name: str) -> int:
     return _find(lib.mg_find_reduction, name)
 
 
-_unary = lib.mg_unary
-_binary = lib.mg_binary
+unary_entry = lib.mg_unary
+binary_entry = lib.mg_binary
 _reduce = lib.mg_reduce
+_scalar_float = lib.mg_scalar_float
 _matmul = lib.mg_matmul
 
 
 def unary(op: int, a: Array, out: Array = NULL) -> Array:
-    return _gc(_unary(op, a, out) or fail(), _release)
+    return owning(unary_entry(op, a, out) or fail(), release)
 
 
 def binary(op: int, a: Array, b: Array, out: Array = NULL) -> Array:
-    return _gc(_binary(op, a, b, out) or fail(), _release)
+    return owning(binary_entry(op, a, b, out) or fail(), release)
 
 
 def reduce(op: int, a: Array, dims: int, keepdim: bool) -> Array:
-    return _gc(_reduce(op, a, dims, keepdim) or fail(), _release)
+    return owning(_reduce(op, a, dims, keepdim) or fail(), release)
 
 
 def matmul(a: Array, b: Array, bias: Array, transpose_a: bool, transpose_b: bool) -> Array:
-    return _gc(_matmul(a, b, bias, transpose_a, transpose_b) or fail(), _release)
+    return owning(_matmul(a, b, bias, transpose_a, transpose_b) or fail(), release)
 
 
 def scalar(value: bool | int | float) -> Array:
     """A Python number as a weak 0-d array: it does not widen the dtype of a tensor it meets."""
+    if type(value) is float:
+        return owning(_scalar_float(value) or fail(), release)
     if isinstance(value, bool):
         return own(lib.mg_scalar_bool(value))
     if isinstance(value, int):
@@ -148,7 +151,7 @@ def record() -> Iterator[Plan]:
     if not handle:
         fail()
     plan = Plan()
-    plan._plan = ffi.gc(handle, lib.mg_plan_release)
+    plan._plan = ffi.gc(handle, lib.mg_planrelease)
     try:
         yield plan
     finally:

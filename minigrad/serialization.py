@@ -282,6 +282,8 @@ def _write_atomically(path: str, chunks: Iterable[Any]) -> None:
             with open(path, "wb") as file:
                 file.writelines(chunks)
             return
+        if not os.access(path, os.W_OK):
+            raise PermissionError(f"save: {path!r} is read-only")
         mode = stat.S_IMODE(status.st_mode)
     temporary = os.path.join(directory, f".{base[:100]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -317,12 +319,15 @@ def _read(file: BinaryIO, size: int, title: str) -> Any:
     )
     tensors: dict[str, Tensor] = {}
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
-        raw = np.empty(entry.end - entry.begin, np.uint8)
+        array = arrays.empty(entry.shape, _READ[entry.dtype][1])
+        raw = _buffer(array, entry)
         if file.readinto(raw.data) != raw.size:  # type: ignore[attr-defined]
             raise _damaged(title, f"it ends within tensor {name!r}")
         if own:
             checksum = zlib.crc32(raw.data, checksum)
-        tensors[name] = _to_tensor(raw, entry, name, title)
+        if not _convert(raw, array, entry):
+            raise _damaged(title, f"bool tensor {name!r} has values other than 0 and 1")
+        tensors[name] = wrap(array)
     if not own:
         return {name: tensors[name] for name in entries}
     if metadata.get(_CHECKSUM) != f"crc32:{checksum:08x}":
@@ -380,20 +385,26 @@ def _entry(fields: dict[str, Any]) -> _Entry:
     return _Entry(str(fields["dtype"]), tuple(fields["shape"]), begin, end)
 
 
-def _to_tensor(raw: np.ndarray, entry: _Entry, name: str, title: str) -> Tensor:
-    stored, kind = _READ[entry.dtype]
-    if entry.dtype == "BOOL":
-        if raw.size and raw.max() > 1:
-            raise _damaged(title, f"bool tensor {name!r} has values other than 0 and 1")
-        values = raw.view(np.bool_)
-    elif entry.dtype == "BF16":
+def _buffer(array: Any, entry: _Entry) -> np.ndarray:
+    """The bytes to read a tensor into: its own memory, where it needs no conversion."""
+    if array.size and entry.dtype in _NAMES.values() and sys.byteorder == "little":
+        return arrays.to_numpy(array).reshape(-1).view(np.uint8)
+    return np.empty(entry.end - entry.begin, np.uint8)
+
+
+def _convert(raw: np.ndarray, array: Any, entry: _Entry) -> bool:
+    """Brings the bytes into the array, if they are not there yet; False where they cannot be."""
+    if entry.dtype == "BOOL" and raw.size and raw.max() > 1:
+        return False
+    target = arrays.to_numpy(array) if array.size else None
+    if target is None or np.shares_memory(raw, target):
+        return True
+    if entry.dtype == "BF16":
         values = (raw.view("<u2").astype(np.uint32) << 16).view(np.float32)
     else:
-        values = raw.view(stored)
-    array = arrays.empty(entry.shape, kind)
-    if values.size:
-        arrays.to_numpy(array)[...] = values.reshape(entry.shape)
-    return wrap(array)
+        values = raw.view(_READ[entry.dtype][0])
+    target[...] = values.reshape(entry.shape)
+    return True
 
 
 class _Decoder:

@@ -278,8 +278,7 @@ class Tensor:
             )
         return bool((self == element).any())
 
-    def __hash__(self) -> int:
-        return id(self)
+    __hash__ = object.__hash__  # by identity, though == compares elements
 
     def __format__(self, spec: str) -> str:
         return format(self.item() if self.dim() == 0 else repr(self), spec)
@@ -376,7 +375,7 @@ def operand(value: Any, op: str = "operation") -> Tensor:
     """An operand of an operator as a Tensor: Python numbers become weak scalars, ndarrays tensors."""
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, (bool, int, float)):
+    if type(value) is float or isinstance(value, (bool, int, float)):
         return wrap(scalar(value))
     if isinstance(value, (np.ndarray, np.generic)):
         return wrap(arrays.from_data(value, None))

@@ -1,10 +1,10 @@
 """The op table: one row per operation, and what makes inputs for it.
 
-A row says how to call an operation on a module (``minigrad``, or ``torch`` in the differential tests),
-which inputs to try and what NumPy says about the values. test_ops.py and
-differential/test_ops_torch.py run every check on every row, so that a new operation needs one line here:
+A row says how to call an operation on a module (``minigrad``, or ``torch`` in the differential
+tests), which inputs to try and what NumPy says about the values. test_ops.py and
+differential/test_ops_torch.py run every check on every row, so a new operation needs one row:
 
-    Row("tanh", lambda m, x: m.tanh(x), unary(), np.tanh, dtypes=ALL, result="float", in_place="tanh_")
+    Row("outer", lambda m, a, b: m.outer(a, b), [(Real((3,)), Real((4,)))], np.outer)
 
 The rows stand in tests/rows, one file a family.
 """
@@ -107,7 +107,8 @@ class Row:
     reference: the same on float64 ndarrays; None compares values with torch only.
     dtypes: of the Real operands.
     result: dtype of the result: "same" as the first operand, "float" (integers become the default
-        float), "sum" (integers become int64), "any" (bool, but uint8 of uint8) or the name of a dtype.
+        float), "sum" (integers become int64), "any" (bool, but uint8 of uint8) or the name of a
+        dtype.
     differentiable: whether derivatives of the first and the second order are checked.
     in_place: the method that does the same to its first operand.
     also: other ways to call it, which must give the same bits.
@@ -144,8 +145,8 @@ class Row:
         return self.dtypes[-1]
 
     def values(self, sample: int, dtype: str = "", again: int = 0) -> list[np.ndarray]:
-        """The operands of a sample as ndarrays, of the widest dtype if none is named; `again` counts
-        further draws."""
+        """The operands of a sample as ndarrays, of the widest dtype if none is named; `again`
+        counts further draws."""
         dtype = dtype or self.widest
         seed = self.seed(sample) + 7919 * again
         return [
@@ -193,7 +194,7 @@ def floating(tensors: Sequence[Any]) -> list[Any]:
 
 
 def unary(domain: str = "real") -> list[tuple[Operand, ...]]:
-    """Shapes for a function of one operand: vectors longer than a register, matrices, 0-d, empty."""
+    """Shapes for a function of one operand: matrices, long vectors, 0-d, empty."""
     shapes: list[tuple[int, ...]] = [(3, 5), (), (0, 3), (2, 1, 4), (37,)]
     return [(Real(shape, domain),) for shape in shapes]
 

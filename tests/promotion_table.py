@@ -1,9 +1,9 @@
 """The dtype of every result of two operands, as torch 2.13 has it.
 
-Letters stand for dtypes: b bool, B uint8, i int32, l int64, f float32, d float64, - refused. A kind of
-operands has one word for each left operand, with one letter for each right operand, in the order of
-`ORDER` for tensors and of `SCALARS` for Python numbers. Kinds are two letters, left and right operand:
-t a tensor with dimensions, z a tensor of 0 dimensions, s a Python number.
+Letters stand for dtypes: b bool, B uint8, i int32, l int64, f float32, d float64, - refused. A kind
+of operands has one word for each left operand, with one letter for each right operand, in the order
+of `ORDER` for tensors and of `SCALARS` for Python numbers. Kinds are two letters, left and right
+operand: t a tensor with dimensions, z a tensor of 0 dimensions, s a Python number.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ _TRUE_DIVISION = {
     "zs": "fff fff fff fff fff ddd",
 }
 _COMPARISON = {
-    kind: " ".join("b" * len(word) for word in words.split())
-    for kind, words in _ARITHMETIC.items()
+    kind: " ".join("b" * len(word) for word in words.split()) for kind, words in _ARITHMETIC.items()
 }
 _SUBTRACTION = {
     "tt": "------ -Bilfd -iilfd -lllfd -ffffd -ddddd",

@@ -25,7 +25,7 @@ def conv2d(x, weight, bias=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1),
 
 
 def pool_size(size, kernel, stride, padding, dilation, ceil_mode):
-    """The output size of a pool; the last window must start inside the input or its left padding."""
+    """The output size of a pool; the last window starts inside the input or its left padding."""
     reach = size + 2 * padding - dilation * (kernel - 1) - 1
     count = -(-reach // stride) + 1 if ceil_mode else reach // stride + 1
     if ceil_mode and (count - 1) * stride >= size + padding:
@@ -34,7 +34,7 @@ def pool_size(size, kernel, stride, padding, dilation, ceil_mode):
 
 
 def _windows(x, kernel, stride, padding, dilation, ceil_mode):
-    """(position in the output, indices of the input's elements, padded window size) for each window."""
+    """(output sizes, position in it, indices of the input's elements, padded area) of each window."""
     sizes = [
         pool_size(x.shape[2 + d], kernel[d], stride[d], padding[d], dilation[d], ceil_mode)
         for d in (0, 1)

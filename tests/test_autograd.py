@@ -1,4 +1,4 @@
-"""The rules of the engine: leaves, accumulation, graphs and their lifetime, hooks, in-place changes."""
+"""The rules of the engine: leaves, accumulation, lifetimes of graphs, hooks, in-place changes."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_backward_with_create_graph():
 def test_grad_of_unused_inputs():
     x, y = leaf(1.0), leaf(1.0)
     z = (x * 2).sum()
-    with pytest.raises(RuntimeError, match="unused|not have been used"):
+    with pytest.raises(RuntimeError, match=r"unused|not have been used"):
         grad(z, [x, y], retain_graph=True)
     gradients = grad(z, [x, y], allow_unused=True, retain_graph=True)
     assert gradients[1] is None
@@ -354,7 +354,7 @@ def test_retain_grad():
     check(y.grad, [12.0])
     check(x.grad, [36.0])
     x.retain_grad()  # of a leaf: nothing to do
-    with pytest.raises(RuntimeError, match="retain_grad|requires_grad"):
+    with pytest.raises(RuntimeError, match=r"retain_grad|requires_grad"):
         mg.ones(1).retain_grad()
 
 
@@ -567,7 +567,7 @@ def test_a_graph_is_freed_by_reference_counts(no_collector):
 
 
 def test_a_graph_with_everything_in_it_leaves_no_garbage(no_collector):
-    """Views, in-place changes, hooks, a custom function, second derivatives: no reference cycles."""
+    """Views, in-place changes, hooks, a custom function, second derivatives: no cycles."""
     x = leaf(1.0, 2.0, 3.0)
 
     def run():
@@ -660,8 +660,8 @@ def test_a_custom_function_with_numpy_inside():
     (NumpyCos.apply(x) * 2).sum().backward()
     check(x.grad, -2 * np.sin([0.3, 1.2]))
     assert gradcheck(NumpyCos.apply, (x,))
-    (first,) = grad(NumpyCos.apply(x).sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable|twice"):
+    (first,) = grad((NumpyCos.apply(x) * x).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"once_differentiable|twice"):
         grad(first.sum(), x)
 
 
@@ -834,7 +834,7 @@ class Wrong(mg.autograd.Function):
 
 def test_gradcheck_finds_a_wrong_gradient():
     x = leaf(1.0, 2.0)
-    with pytest.raises(GradcheckError, match="numerical.*\n.*\n*analytical") as error:
+    with pytest.raises(GradcheckError, match=r"numerical.*\n.*\n*analytical") as error:
         gradcheck(Wrong.apply, (x,))
     assert "Jacobian mismatch for output 0 with respect to input 0" in str(error.value)
     assert gradcheck(Wrong.apply, (x,), raise_exception=False) is False
@@ -891,8 +891,14 @@ def test_gradients_of_a_whole_network(regularization):
         return mg.tensor(values, dtype=mg.float64, requires_grad=True)
 
     parameters = [
-        parameter(3, 1, 3, 3), parameter(3), parameter(3), parameter(3), parameter(6, 12),
-        parameter(6), parameter(4, 6), parameter(4),
+        parameter(3, 1, 3, 3),
+        parameter(3),
+        parameter(3),
+        parameter(3),
+        parameter(6, 12),
+        parameter(6),
+        parameter(4, 6),
+        parameter(4),
     ]
     x = mg.tensor(rng.standard_normal((5, 1, 6, 6)))
     target = mg.tensor(rng.integers(0, 4, 5))

@@ -103,7 +103,7 @@ def test_random_split():
     again, _ = random_split(dataset, [7, 3], generator=mg.Generator().manual_seed(1))
     assert again.indices == first.indices != sorted(first.indices)
     assert [len(part) for part in random_split(dataset, [0.33, 0.33, 0.34])] == [4, 3, 3]
-    assert [len(part) for part in random_split(range(0, 1), [1])] == [1]
+    assert [len(part) for part in random_split(range(1), [1])] == [1]
     with pytest.raises(ValueError, match="Sum of input lengths"):
         random_split(dataset, [7, 4])
     with pytest.raises(ValueError, match="Fraction at index 0 is not between 0 and 1"):
@@ -131,7 +131,7 @@ def test_samplers():
     first, second = list(sampler), list(sampler)
     assert sorted(first) == list(range(100)) and first != second and len(sampler) == 100
     assert len(list(RandomSampler(range(3), num_samples=8))) == 8
-    assert sorted(list(RandomSampler(range(3), num_samples=6))) == [0, 0, 1, 1, 2, 2]
+    assert sorted(RandomSampler(range(3), num_samples=6)) == [0, 0, 1, 1, 2, 2]
     drawn = list(RandomSampler(range(3), replacement=True, num_samples=100))
     assert set(drawn) == {0, 1, 2} and len(drawn) == 100
     assert sorted(SubsetRandomSampler([4, 2, 9])) == [2, 4, 9]
@@ -225,7 +225,7 @@ def test_shuffling(kind):
     dataset = kind(40)
     loader = DataLoader(dataset, 7, shuffle=True)
     first, second = rows(loader), rows(loader)
-    assert first != second and sorted(sum(first, [])) == list(range(40))
+    assert first != second and sorted(y for batch in first for y in batch) == list(range(40))
     for x, y in loader:
         assert x[:, 0].tolist() == [2 * value for value in y.tolist()]
     mg.manual_seed(3)

@@ -152,7 +152,12 @@ def test_numpy_shares_memory(dtype):
 
 def test_numpy_keeps_strides():
     tensor = mg.arange(24).reshape(2, 3, 4)
-    for view in (tensor.permute(2, 0, 1), tensor[:, ::2], tensor[1, 1:], tensor[:, :1].expand(2, 5, 4)):
+    for view in (
+        tensor.permute(2, 0, 1),
+        tensor[:, ::2],
+        tensor[1, 1:],
+        tensor[:, :1].expand(2, 5, 4),
+    ):
         values = view.numpy()
         assert values.strides == tuple(8 * s for s in view.stride())
         assert address(values) == view.data_ptr()

@@ -1,4 +1,4 @@
-"""Module: registration, traversal, state dictionaries, hooks, copies; and each layer's own rules."""
+"""Module: registration, traversal, state dictionaries, hooks, copies; and the layers' own rules."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def test_wrong_registrations_raise(kind):
     block = Block()
     register = getattr(block, f"register_{kind}")
     for name, error, text in (
-        ("a.b", KeyError, 'can\'t contain "."'),
-        ("", KeyError, 'can\'t be empty string ""'),
+        ("a.b", KeyError, 'contain "."'),
+        ("", KeyError, 'be empty string ""'),
         ("forward", KeyError, "attribute 'forward' already exists"),
         (3, TypeError, f"{kind} name should be a string. Got int"),
     ):
@@ -185,7 +185,7 @@ def test_traversal_names_and_order():
     names = ["first.scale", "first.linear.weight", "first.linear.bias"]
     names += ["body.0.weight", "body.0.bias"]
     assert [name for name, _ in net.named_parameters()] == names
-    assert [name for name, _ in net.named_parameters(prefix="p")][0] == "p.first.scale"
+    assert next(net.named_parameters(prefix="p"))[0] == "p.first.scale"
     tied = [*names, "tied.weight", "tied.bias"]
     assert [name for name, _ in net.named_parameters(remove_duplicate=False)] == tied
     assert list(net.named_parameters(recurse=False)) == []
@@ -245,7 +245,8 @@ def test_to_changes_floating_values_in_place():
         lambda: net.to("cpu", mg.float32),
         lambda: net.to(mg.zeros(1, dtype=mg.float64)),
         lambda: net.to(dtype=mg.float32, non_blocking=True),
-        lambda: net.type(mg.float64) and net.cpu() and net.float(),
+        lambda: net.cpu(),
+        lambda: net[0].type(mg.float64) and net.float(),
     ):
         assert call() is net
     net.double()
@@ -277,7 +278,7 @@ def test_state_dict_shares_memory_and_has_no_gradient():
     state["first.scale"].fill_(3)
     assert net.first.scale.tolist() == [3, 3, 3]
     assert net.state_dict(keep_vars=True)["first.scale"] is net.first.scale
-    assert list(net.state_dict(prefix="p."))[0] == "p.first.scale"
+    assert next(iter(net.state_dict(prefix="p."))) == "p.first.scale"
     assert state._metadata["first"] == {"version": 1}
 
 
@@ -343,7 +344,7 @@ def test_old_scalars_and_old_batch_norms_load():
     norm.load_state_dict(state)
     state = norm.state_dict()
     del state["num_batches_tracked"]
-    with pytest.raises(RuntimeError, match='Missing key.*"num_batches_tracked"'):
+    with pytest.raises(RuntimeError, match=r'Missing key.*"num_batches_tracked"'):
         norm.load_state_dict(state)
 
 
@@ -562,7 +563,7 @@ def test_parameter():
 
 
 def test_forward_is_required():
-    with pytest.raises(NotImplementedError, match='Module .* is missing the required "forward"'):
+    with pytest.raises(NotImplementedError, match=r'Module .* is missing the required "forward"'):
         nn.Module()(1)
 
 

@@ -48,7 +48,7 @@ def check_values(row: Row, result, values: list[np.ndarray], dtype: str) -> None
         if got.dtype.kind != "f":
             np.testing.assert_array_equal(got, wanted.astype(got.dtype))
             continue
-        # The operands are rounded to the dtype before both computations: only the op's error counts.
+        # Both computations start from operands rounded to the dtype: only the op's error counts.
         precision = np.float32 if "float32" in (dtype, str(got.dtype)) else np.float64
         tolerance = row.tolerance * np.finfo(precision).eps
         finite = wanted[np.isfinite(wanted)]
@@ -219,12 +219,15 @@ def test_special_values(row: Row, dtype: str) -> None:
 
 @each([row for row in ROWS if row.replay])
 def test_replay(row: Row, sample: int) -> None:
-    """A recorded forward and backward pass, replayed on new values, equals a fresh run bit for bit."""
+    """A recorded forward and backward pass, replayed on new values, gives a fresh run's bits."""
     dtype = "float32" if "float32" in row.dtypes else row.widest
     leaves = row.tensors(mg, sample, dtype, gradient=row.differentiable)
     probe = floating(outputs(row.call(mg, *leaves)))
     rng = np.random.default_rng(3)
-    seeds = [mg.tensor(rng.standard_normal(tuple(y.shape)).astype(str(y.detach().numpy().dtype))) for y in probe]
+    seeds = [
+        mg.tensor(rng.standard_normal(tuple(y.shape)).astype(str(y.detach().numpy().dtype)))
+        for y in probe
+    ]
 
     def run(tensors):
         results = outputs(row.call(mg, *tensors))

@@ -66,8 +66,11 @@ def test_every_module_has_a_stratum():
     assert not unknown, f"add {sorted(unknown)} to STRATA"
 
 
-@pytest.mark.parametrize("path,name", [m for m in modules() if m[1] not in OUTSIDE],
-                         ids=lambda value: str(value.relative_to(ROOT)) if isinstance(value, Path) else "")
+@pytest.mark.parametrize(
+    "path,name",
+    [m for m in modules() if m[1] not in OUTSIDE],
+    ids=lambda value: str(value.relative_to(ROOT)) if isinstance(value, Path) else "",
+)
 def test_imports_go_down(path, name):
     for line, target in imports(path):
         if target not in LEVEL:

@@ -16,64 +16,89 @@ typedef struct conv_plane {
 } conv_plane;
 #endif
 
+/* Rows of `rows` become positions from `column` on, over the ends of rows of the plane; returns the
+ * column after the last one and moves `lanes` to its row. Apart from the plain case below, since an
+ * array with a variable index cannot live in registers. */
+static int64_t NAME(conv_put_positions)(const V *rows, int64_t width, conv_plane plane,
+                                        int64_t column, T **lanes) {
+    for (int64_t i = 0; i < width; i++, column++) {
+        if (column == plane.width) {
+            column = 0;
+            *lanes += plane.pitch * MG_LANES;
+        }
+        NAME(store)(*lanes + column * MG_LANES, rows[i]);
+    }
+    return column;
+}
+
+static int64_t NAME(conv_get_positions)(V *rows, int64_t width, conv_plane plane, int64_t column,
+                                        const T **lanes) {
+    for (int64_t i = 0; i < MG_LANES; i++) {
+        rows[i] = (V){0};
+        if (i >= width) continue;
+        if (column == plane.width) {
+            column = 0;
+            *lanes += plane.pitch * MG_LANES;
+        }
+        rows[i] = NAME(load)(*lanes + column++ * MG_LANES);
+    }
+    return column;
+}
+
 /* Positions [0, size) of the same plane of `count` images -> lanes. */
-INLINE void NAME(conv_spread_plane)(const T *images, int64_t image, const int64_t count,
-                                    int64_t size, conv_plane plane, T *lanes) {
+static void NAME(conv_spread_plane)(const T *images, int64_t image, int64_t count, int64_t size,
+                                    conv_plane plane, T *lanes) {
     int64_t column = 0;
     for (int64_t at = 0; at < size; at += MG_LANES) {
         const int64_t width = size - at < MG_LANES ? size - at : MG_LANES;
         V rows[MG_LANES];
-        if (count == MG_LANES && width == MG_LANES) {
-            MG_UNROLL
-            for (int i = 0; i < MG_LANES; i++) rows[i] = NAME(load)(images + i * image + at);
-        } else {
-            for (int i = 0; i < MG_LANES; i++)
-                rows[i] = i >= count          ? (V){0}
-                          : width == MG_LANES ? NAME(load)(images + i * image + at)
-                                              : NAME(load_part)(images + i * image + at, width, 0);
+        MG_UNROLL
+        for (int i = 0; i < MG_LANES; i++) {
+            const T *source = images + i * image + at;
+            rows[i] = i >= count          ? (V){0}
+                      : width == MG_LANES ? NAME(load)(source)
+                                          : NAME(load_part)(source, width, 0);
         }
         NAME(transpose)(rows);
-        if (column + width <= plane.width) { /* within a row */
-            for (int64_t i = 0; i < width; i++)
+        if (width == MG_LANES && column + MG_LANES <= plane.width) {
+            MG_UNROLL
+            for (int i = 0; i < MG_LANES; i++)
                 NAME(store)(lanes + (column + i) * MG_LANES, rows[i]);
-            column += width;
+            column += MG_LANES;
         } else {
-            for (int64_t i = 0; i < width; i++, column++) {
-                if (column == plane.width) {
-                    column = 0;
-                    lanes += plane.pitch * MG_LANES;
-                }
-                NAME(store)(lanes + column * MG_LANES, rows[i]);
-            }
+            V aside[MG_LANES];
+            memcpy(aside, rows, sizeof aside);
+            column = NAME(conv_put_positions)(aside, width, plane, column, &lanes);
         }
     }
 }
 
 /* Lanes -> positions [0, size) of the same plane of `count` images. */
-INLINE void NAME(conv_collect_plane)(const T *lanes, conv_plane plane, int64_t size, T *images,
+static void NAME(conv_collect_plane)(const T *lanes, conv_plane plane, int64_t size, T *images,
                                      int64_t image, int64_t count) {
     int64_t column = 0;
     for (int64_t at = 0; at < size; at += MG_LANES) {
         const int64_t width = size - at < MG_LANES ? size - at : MG_LANES;
         V rows[MG_LANES];
-        for (int64_t i = 0; i < MG_LANES; i++) {
-            if (column == plane.width) {
-                column = 0;
-                lanes += plane.pitch * MG_LANES;
-            }
-            rows[i] = i < width ? NAME(load)(lanes + column++ * MG_LANES) : (V){0};
+        if (width == MG_LANES && column + MG_LANES <= plane.width) {
+            MG_UNROLL
+            for (int i = 0; i < MG_LANES; i++)
+                rows[i] = NAME(load)(lanes + (column + i) * MG_LANES);
+            column += MG_LANES;
+        } else {
+            V aside[MG_LANES];
+            column = NAME(conv_get_positions)(aside, width, plane, column, &lanes);
+            memcpy(rows, aside, sizeof rows);
         }
         NAME(transpose)(rows);
-        if (count == MG_LANES && width == MG_LANES) {
-            MG_UNROLL
-            for (int i = 0; i < MG_LANES; i++) NAME(store)(images + i * image + at, rows[i]);
-        } else {
-            for (int64_t i = 0; i < count; i++) {
-                if (width == MG_LANES)
-                    NAME(store)(images + i * image + at, rows[i]);
-                else
-                    NAME(store_part)(images + i * image + at, rows[i], width);
-            }
+        MG_UNROLL
+        for (int i = 0; i < MG_LANES; i++) {
+            T *destination = images + i * image + at;
+            if (i >= count) break;
+            if (width == MG_LANES)
+                NAME(store)(destination, rows[i]);
+            else
+                NAME(store_part)(destination, rows[i], width);
         }
     }
 }
@@ -235,6 +260,16 @@ static void NAME(conv_input)(const mg_conv_images *images) {
 
 /* ---- gradient of the weight: sums over positions and images, apart by lane to the end ---- */
 
+/* Keeps a vector in its register: gcc would rather load it again at each use, and the two loads that a
+ * processor does in a cycle are what this loop waits for. */
+#ifndef MG_IN_REGISTER
+#if defined(__x86_64__)
+#define MG_IN_REGISTER(vector) __asm__("" : "+v"(vector))
+#else
+#define MG_IN_REGISTER(vector) (void)(vector)
+#endif
+#endif
+
 /* Output channels and taps of a register tile: 4 x 6 sums of 32 vector registers, 3 x 3 of 16. */
 #if MG_ROWS > 6
 #define MG_WEIGHT_ROWS 4
@@ -275,6 +310,7 @@ INLINE void NAME(conv_weight_tile)(const int rows, const int taps, const mg_conv
             MG_UNROLL
             for (int j = 0; j < taps; j++) {
                 value[j] = NAME(load)(tap[j]);
+                MG_IN_REGISTER(value[j]);
                 tap[j] += step;
             }
             MG_UNROLL

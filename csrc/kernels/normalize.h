@@ -19,8 +19,7 @@ INLINE T NAME(largest_of)(const T *x, int64_t n) {
             largest[k] = NAME(larger)(NAME(load)(x + i + k * LANES), largest[k]);
     }
     for (; i + LANES <= n; i += LANES) largest[0] = NAME(larger)(NAME(load)(x + i), largest[0]);
-    if (i < n)
-        largest[1] = NAME(larger)(NAME(load_part)(x + i, n - i, -(T)INFINITY), largest[1]);
+    if (i < n) largest[1] = NAME(larger)(NAME(load_part)(x + i, n - i, -(T)INFINITY), largest[1]);
     return NAME(lanes_largest)(
         NAME(larger)(NAME(larger)(largest[0], largest[1]), NAME(larger)(largest[2], largest[3])));
 }
@@ -131,8 +130,8 @@ INLINE void NAME(softmax_tile)(const T *x, int64_t n, int64_t stride, const int 
     for (int64_t i = 0; i < n; i++) {
 #pragma GCC unroll 4
         for (int k = 0; k < vectors; k++)
-            largest[k] = NAME(larger)(NAME(load_some)(x + i * stride + k * LANES, width, 0),
-                                      largest[k]);
+            largest[k] =
+                NAME(larger)(NAME(load_some)(x + i * stride + k * LANES, width, 0), largest[k]);
     }
     for (int64_t i = 0; i < n; i++) {
 #pragma GCC unroll 4

@@ -77,7 +77,8 @@ INLINE void NAME(batch_tile)(int kind, const T *x, const T *grad, int64_t rows, 
 #pragma GCC unroll 4
             for (int k = 0; k < 2 * vectors; k++) {
                 int64_t at = (row + k / vectors) * row_stride + k % vectors * LANES;
-                sum[k] += NAME(batch_term_at)(kind, x + at, grad + at, width, means[k % vectors], 0);
+                sum[k] +=
+                    NAME(batch_term_at)(kind, x + at, grad + at, width, means[k % vectors], 0);
             }
         }
         for (; row < end; row++) {

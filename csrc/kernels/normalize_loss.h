@@ -39,7 +39,8 @@ static int NAME(cross_entropy)(const mg_cross_entropy_task *task, const void *lo
             if (target < 0 || target >= classes) return 0;
             const T *p = (const T *)log_probabilities + sample * classes;
             if (inner != 1) /* sample = n inner + i, and its first class is at n C inner + i */
-                p = (const T *)log_probabilities + sample / inner * classes * inner + sample % inner;
+                p = (const T *)log_probabilities + sample / inner * classes * inner +
+                    sample % inner;
             double factor = weight ? (double)weight[target] : 1;
             own = -kept * factor * (double)p[target * inner];
             if (spread != 0) own -= spread * NAME(weighted_sum)(weight, p, classes, inner);
@@ -116,7 +117,8 @@ INLINE int NAME(loss_backward_columns)(const mg_cross_entropy_task *task, const 
                                   spike + k))
                 return 0;
         }
-        const V powers = NAME(load_some)(power, count, 0), levels = NAME(load_some)(level, count, 0);
+        const V powers = NAME(load_some)(power, count, 0),
+                levels = NAME(load_some)(level, count, 0);
         for (int64_t c = 0; c < classes; c++) {
             V w = NAME(splat)(weight ? weight[c] : 1);
             V value = NAME(load_some)(p + at + c * inner, count, 0);
@@ -129,7 +131,8 @@ INLINE int NAME(loss_backward_columns)(const mg_cross_entropy_task *task, const 
                 out[at + target * inner + k] -= spike[k];
                 continue;
             }
-            for (int64_t c = 0; c < classes; c++) out[at + c * inner + k] = 0; /* even where p is NaN */
+            for (int64_t c = 0; c < classes; c++)
+                out[at + c * inner + k] = 0; /* even where p is NaN */
         }
     }
     return 1;
@@ -141,5 +144,6 @@ static int NAME(cross_entropy_backward)(const mg_cross_entropy_task *task,
     if (task->inner == 1)
         return NAME(loss_backward_rows)(task, log_probabilities, begin, end, grad, scale,
                                         grad_input);
-    return NAME(loss_backward_columns)(task, log_probabilities, begin, end, grad, scale, grad_input);
+    return NAME(loss_backward_columns)(task, log_probabilities, begin, end, grad, scale,
+                                       grad_input);
 }

@@ -173,8 +173,7 @@ INLINE T NAME(extreme_run)(const T *x, int64_t n, int minimum) {
             third = NAME(extreme)(NAME(load)(x + i + 2 * LANES), third, minimum);
             fourth = NAME(extreme)(NAME(load)(x + i + 3 * LANES), fourth, minimum);
         }
-        for (; i + LANES <= n; i += LANES)
-            first = NAME(extreme)(NAME(load)(x + i), first, minimum);
+        for (; i + LANES <= n; i += LANES) first = NAME(extreme)(NAME(load)(x + i), first, minimum);
         first = NAME(extreme)(second, first, minimum);
         third = NAME(extreme)(fourth, third, minimum);
         first = NAME(extreme)(third, first, minimum);
@@ -274,8 +273,7 @@ INLINE void NAME(arg_rows)(const T *x, int64_t rows, int64_t row_stride, int64_t
             T found = NAME(extreme_run)(x + i, n - i < block ? n - i : block, minimum);
             if (!NAME(beats)(found, best, minimum)) continue;
             position = i;
-            while (!(x[position] == found || (IS_NAN(found) && IS_NAN(x[position]))))
-                position++;
+            while (!(x[position] == found || (IS_NAN(found) && IS_NAN(x[position])))) position++;
             best = found;
         }
         values[row].REDUCE_FIELD = best;

@@ -30,6 +30,7 @@ _clock = lib.mg_clock()  # counts in-place writes
 _stamp = lib.mg_stamp  # the clock at the last in-place write to a tensor's memory
 _new = object.__new__
 _references = sys.getrefcount
+_unpack = ffi.unpack
 _next_sequence = itertools.count(1).__next__
 
 
@@ -42,17 +43,16 @@ class Node:
     # shapes: None, or (shape, dtype) for each operand where a gradient may have to be fitted to it.
     __slots__ = ("edges", "sequence", "hooks", "shapes", "__weakref__")
 
-    edges: tuple[Node | Tensor | None, ...]
+    edges: Sequence[Node | Tensor | None]
     sequence: int
     hooks: dict[int, Callable] | None
     shapes: list[tuple[Any, Any]] | None
 
-    def record(self, edges: Iterable[Node | Tensor | None]) -> None:
+    def record(self, edges: Sequence[Node | Tensor | None]) -> None:
         """Makes this a node of the graph, later than all that exist."""
-        self.edges = tuple(edges)
+        self.edges = edges
         self.sequence = _next_sequence()
-        self.hooks = None
-        self.shapes = None
+        self.hooks = self.shapes = None
 
     def name(self) -> str:
         return f"{type(self).__name__}Backward0"
@@ -113,7 +113,7 @@ class Operation(Node):
 
     __slots__ = ("_inputs", "_arrays", "_output", "_stamp", "operand_shapes")
 
-    operand_shapes: list[arrays.Size]
+    operand_shapes: list[list[int]]
 
     saves: ClassVar[int] = 0
     # For the gradient of each operand, which operands it uses; None: all. The others are not kept.
@@ -122,20 +122,25 @@ class Operation(Node):
     keeps_shapes: ClassVar[bool] = False  # the derivative uses ``self.operand_shapes``
     view: ClassVar[bool] = False  # the result shares the memory of the first operand
     rules: ClassVar[tuple[Callable, ...]] = ()
+    keeps: ClassVar[bool] = False  # any of the above
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         rules = tuple(value for key, value in vars(cls).items() if key.startswith("grad_"))
         if rules:
             cls.rules = rules
+        cls.keeps = bool(cls.saves or cls.adapts or cls.keeps_shapes)
 
     def forward(self, *operands: Array) -> Array:
         raise NotImplementedError
 
     def backward(self, grad_output: Any) -> Sequence[Tensor | None]:
+        edges, rules = self.edges, self.rules
+        if len(edges) == 1:
+            return (rules[0](self, grad_output),)
         return [
             None if edge is None else rule(self, grad_output)
-            for edge, rule in zip(self.edges, self.rules, strict=True)
+            for edge, rule in zip(edges, rules, strict=True)
         ]
 
     def needs(self, index: int) -> bool:
@@ -146,72 +151,85 @@ class Operation(Node):
 
     def apply(self, *inputs: Tensor) -> Tensor:
         """Runs the op, and records it where an operand needs a gradient."""
-        operands = [each._array for each in inputs]
-        output = self.forward(*operands)
+        # Nearly all ops have one operand or two; spelled out they take two thirds of the time.
+        count = len(inputs)
+        edges: Sequence[Node | Tensor | None]
+        if count == 2:
+            a, b = inputs
+            output = self.forward(a._array, b._array)
+            recorded = (a._requires_grad or b._requires_grad) and _mode.enabled
+            if recorded:
+                edges = (
+                    (a._node or a if a._view is None else edge_of(a)) if a._requires_grad else None,
+                    (b._node or b if b._view is None else edge_of(b)) if b._requires_grad else None,
+                )
+        elif count == 1:
+            a = inputs[0]
+            output = self.forward(a._array)
+            recorded = a._requires_grad and _mode.enabled
+            if recorded:
+                edges = (a._node or a if a._view is None else edge_of(a),)
+        else:
+            output = self.forward(*[each._array for each in inputs])
+            recorded = is_recorded(*inputs)
+            if recorded:
+                edges = edges_of(inputs)
         result = _new(Tensor)
         result._array = output
-        result._requires_grad = False
-        result._grad = result._node = result._view = result._hooks = None
-        if _mode.enabled:
-            for each in inputs:
-                if each._requires_grad:
-                    self._attach(inputs, operands, output, _clock[0])
-                    result._requires_grad = True
-                    result._node = self
-                    break
+        result._grad = result._view = result._hooks = None
+        if recorded:
+            result._requires_grad = True
+            result._node = self
+            self.edges = edges
+            self.sequence = _next_sequence()
+            self.hooks = self.shapes = None
+            if self.keeps:
+                self.keep(inputs, output, 0)
+        else:
+            result._requires_grad = False
+            result._node = None
         if self.view:
             note_view(result, inputs[0])
         return result
 
-    def _attach(
-        self, inputs: tuple[Tensor, ...], operands: list[Array], output: Array, stamp: int
-    ) -> None:
-        """Makes this op a node of the graph."""
-        self.record([edge_of(each) if each._requires_grad else None for each in inputs])
+    def keep(self, inputs: tuple[Tensor, ...], output: Array, stamp: int) -> None:
+        """Keeps what the derivative needs. ``stamp``: the time of what is saved, 0 for now."""
         if self.adapts and output.flags & _ADAPTED:
-            self.shapes = [(arrays.shape_of(a), arrays.dtype_of(a)) for a in operands]
+            self.shapes = [(each.shape, each.dtype) for each in inputs]
         if self.keeps_shapes:
-            self.operand_shapes = [arrays.shape_of(a) for a in operands]
+            arrays_of = [each._array for each in inputs]
+            self.operand_shapes = [_unpack(each.shape, each.ndim) for each in arrays_of]
         saves = self.saves
         if saves:
-            self._stamp = stamp
+            self._stamp = stamp or _clock[0]
             if saves & INPUTS:
-                if self.uses is not None and None in self.edges:
-                    inputs, operands = self._used(inputs, operands)
+                if self.uses is not None and not all(map(_is_edge, self.edges)):
+                    inputs = self._used(inputs)
                 self._inputs = inputs
-                self._arrays = operands
+                self._arrays = tuple(map(_array_of, inputs))
             if saves & OUTPUT:
                 self._output = output
 
-    def _used(
-        self, inputs: tuple[Tensor, ...], operands: list[Array]
-    ) -> tuple[tuple[Any, ...], list[Any]]:
+    def _used(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
         """The operands that the gradients in demand use, None in the place of the others."""
-        kept = {
-            used
-            for edge, uses in zip(self.edges, self.uses or (), strict=False)
-            if edge is not None
-            for used in uses
-        }
-        places = range(len(inputs))
-        return (
-            tuple([inputs[i] if i in kept else None for i in places]),
-            [operands[i] if i in kept else None for i in places],
-        )
+        kept = set()
+        for edge, uses in zip(self.edges, self.uses or (), strict=False):
+            if edge is not None:
+                kept.update(uses)
+        return tuple([each if i in kept else None for i, each in enumerate(inputs)])
 
     def apply_in_place(self, target: Tensor, *others: Tensor) -> Tensor:
         """Runs the op with its result written over ``target``, its first operand."""
         inputs = (target, *others)
-        recorded = _mode.enabled and any([each._requires_grad for each in inputs])
+        recorded = is_recorded(*inputs)
         if recorded:
             views.check_in_place(target)
-        operands = [each._array for each in inputs]
         before = _clock[0]
-        self.forward(*operands, target._array)
+        self.forward(*[each._array for each in inputs], target._array)
         if recorded:
+            self.record(edges_of(inputs))
             # A saved operand that was just overwritten must be noticed: its stamp is later than `before`.
-            stamp = before if self.saves & INPUTS else _clock[0]
-            self._attach(inputs, operands, target._array, stamp)
+            self.keep(inputs, target._array, before if self.saves & INPUTS else 0)
             views.rebase(target, self)
         return target
 
@@ -224,14 +242,15 @@ class Operation(Node):
         if inputs is None:
             already_freed()
         stamp = self._stamp
-        for each, saved in zip(inputs, self._arrays, strict=True):
+        replaced = False
+        for index, saved in enumerate(self._arrays):
             if saved is None:
                 continue
             if _stamp(saved) > stamp:
                 modified(self, saved)
-            if each._array is not saved:
-                return tuple(map(_as_saved, inputs, self._arrays))
-        return inputs
+            if inputs[index]._array is not saved:
+                replaced = True
+        return tuple(map(_as_saved, inputs, self._arrays)) if replaced else inputs
 
     @property
     def output(self) -> Tensor:
@@ -294,6 +313,16 @@ class OutputOf(Node):
     def name(self) -> str:
         return self.edges[0].name()  # type: ignore[union-attr]
 
+    def collect(self, gradient: Tensor, gradients: dict[Any, Any], send: Callable) -> None:
+        """Puts the gradient in its place in the list that the parent gets."""
+        parent: Any = self.edges[0]
+        collected = gradients.get(parent)
+        if collected is None:
+            collected = [None] * len(parent.outputs)
+            send(parent, collected)
+        present = collected[self.index]
+        collected[self.index] = gradient if present is None else present + gradient
+
 
 class MultipleOutputs(Operation):
     """An op with several results: ``forward`` returns a list of arrays, ``backward`` takes a list of
@@ -305,11 +334,11 @@ class MultipleOutputs(Operation):
     differentiable: ClassVar[int] = 1  # the first so many
 
     def apply(self, *inputs: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        operands = [each._array for each in inputs]
-        outputs = self.forward(*operands)
+        outputs = self.forward(*[each._array for each in inputs])
         results = tuple(map(wrap, outputs))
-        if _mode.enabled and any([each._requires_grad for each in inputs]):
-            self._attach(inputs, operands, outputs[0], _clock[0])
+        if is_recorded(*inputs):
+            self.record(edges_of(inputs))
+            self.keep(inputs, outputs[0], 0)
             self.outputs = outputs if self.saves & OUTPUT else [None] * len(outputs)
             for index in range(self.count(outputs)):
                 results[index]._requires_grad = True
@@ -351,6 +380,19 @@ def edge_of(tensor: Tensor) -> Node | Tensor:
     return tensor if node is None else node
 
 
+def edges_of(inputs: Iterable[Tensor]) -> list[Node | Tensor | None]:
+    """Where the gradients of the operands go; None for those that need none."""
+    return [edge_of(each) if each._requires_grad else None for each in inputs]
+
+
+def _is_edge(edge: Any) -> bool:
+    return edge is not None
+
+
+def _array_of(tensor: Tensor | None) -> Array:
+    return None if tensor is None else tensor._array
+
+
 def note_view(view: Tensor, source: Tensor) -> None:
     """Notes whose memory the view shares, so that an in-place change of either reaches the other's
     graph."""
@@ -376,29 +418,27 @@ def backward_pass(
     wanted = None if targets is None else {edge_of(each) for each in targets}
     useful = None if wanted is None else _leading_to(wanted, roots)
     gradients: dict[Any, Any] = {}  # of nodes not yet visited and of leaves, by edge
-    waiting: dict[int, Node] = {}
-    queue: list[int] = []  # a heap of negated sequence numbers: the latest node comes first
+    waiting: dict[int, Node] = {}  # nodes not yet visited, by sequence number
+    queue: list[int] = []  # the negated numbers as a heap: the latest node comes first
     captured: dict[Any, Tensor] = {}
 
-    def send(edge: Any, gradient: Tensor) -> None:
+    def send(edge: Any, gradient: Any) -> None:
         """Adds a gradient to what has arrived at an edge."""
-        if useful is not None and edge not in useful:
-            return
         present = gradients.get(edge)
         if present is not None:
             gradients[edge] = present + gradient
-            return
-        gradients[edge] = gradient
-        if isinstance(edge, Node):
-            waiting[edge.sequence] = edge
-            heappush(queue, -edge.sequence)
+        elif useful is None or edge in useful:
+            gradients[edge] = gradient
+            if isinstance(edge, Node):
+                sequence = edge.sequence
+                waiting[sequence] = edge
+                heappush(queue, -sequence)
 
     previous = _mode.enabled
     _mode.enabled = create_graph
     try:
         for root, gradient in roots:
             send(edge_of(root), gradient)
-        del gradient
         while queue:
             node = waiting.pop(-heappop(queue))
             gradient = gradients.pop(node)
@@ -407,26 +447,17 @@ def backward_pass(
             if wanted is not None and node in wanted:
                 captured[node] = gradient
             if type(node) is OutputOf:
-                # The parent takes a list of gradients, one for each of its results.
-                parent = node.edges[0]
-                collected = gradients.get(parent)
-                if collected is None:
-                    collected = gradients[parent] = [None] * len(parent.outputs)
-                    waiting[parent.sequence] = parent
-                    heappush(queue, -parent.sequence)
-                present = collected[node.index]
-                collected[node.index] = gradient if present is None else present + gradient
+                node.collect(gradient, gradients, send)
                 continue
             results = node.backward(gradient)
-            del gradient
             if not retain_graph:
                 node.release()
             if node.shapes is not None:
                 results = list(map(_fitted, results, node.shapes))
-            for edge, result in zip(node.edges, results, strict=True):
-                if edge is not None and result is not None:
-                    send(edge, result)
-            del results, result
+            for edge, gradient in zip(node.edges, results, strict=True):
+                if edge is not None and gradient is not None:
+                    send(edge, gradient)
+            results = gradient = None  # the accumulation below looks at who else holds a gradient
         for leaf in [edge for edge in gradients if edge._hooks]:
             gradients[leaf] = _run_hooks(leaf._hooks[0], gradients[leaf])
     finally:

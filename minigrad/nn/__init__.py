@@ -1,7 +1,6 @@
 """Layers, losses and their building blocks, with torch.nn's names."""
 
-from . import functional
-from . import init
+from . import functional, init
 from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .containers import Sequential

@@ -5,45 +5,13 @@ A module without hooks never comes here: `Module.__call__` goes straight to ``fo
 
 from __future__ import annotations
 
-import itertools
 import warnings
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..autograd import Function, is_grad_enabled
-from ..tensor import Tensor
-
-_identifiers = itertools.count()
-
-
-class RemovableHandle:
-    """What registering a hook returns: `remove` takes it out again; also a context manager."""
-
-    def __init__(self, hooks: OrderedDict[int, Any]) -> None:
-        self.id = next(_identifiers)
-        self._hooks = weakref.ref(hooks)
-
-    def remove(self) -> None:
-        """Takes the hook out; does nothing where that is done already."""
-        hooks = self._hooks()
-        if hooks is not None:
-            hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
-
-    def __getstate__(self) -> tuple[Any, int]:
-        return self._hooks(), self.id
-
-    def __setstate__(self, state: tuple[Any, int]) -> None:
-        hooks, self.id = state
-        # The table's owner may be gone; then there is nothing left to remove.
-        self._hooks = weakref.ref(OrderedDict() if hooks is None else hooks)
+from ..tensor import RemovableHandle, Tensor
 
 
 class HookTable(OrderedDict[int, Any]):

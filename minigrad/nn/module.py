@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..autograd import no_grad
 from ..dtypes import dtype, float32, float64
@@ -54,6 +54,7 @@ class Module:
     # True from the first hook on; tested by every call, so it is a class attribute until then.
     _hooked: bool = False
     training: bool
+    _members: dict[str, str]
     _backward_hooks: HookTable
     _backward_pre_hooks: HookTable
     _forward_hooks: HookTable
@@ -160,6 +161,10 @@ class Module:
             self.__dict__[name] = value
         else:
             raise TypeError(_cannot_assign(value, kind, name))
+
+    if TYPE_CHECKING:  # parameters, buffers and submodules have names that only the user knows
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __delattr__(self, name: str) -> None:
         kind = self.__dict__.get("_members", {}).pop(name, None)
@@ -324,9 +329,9 @@ class Module:
                 seen.add(module)
                 yield name, module
 
-    def modules(self) -> Iterator[Module]:
-        """This module and all below it, each once."""
-        for _, module in self.named_modules():
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """This module and all below it, each once unless `remove_duplicate` is False."""
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
     def named_modules(

@@ -6,8 +6,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..autograd import no_grad
-from ..ops.creation import tensor
 from ..tensor import Tensor
 from .parameter import Parameter
 
@@ -28,7 +29,8 @@ class IncompatibleKeys(NamedTuple):
             f"unexpected_keys={self.unexpected_keys!r})"
         )
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return repr(self)
 
 
 def save_module(module: Any, destination: Any, prefix: str, keep_vars: bool) -> Any:
@@ -168,7 +170,7 @@ def _load_value(
                 f'While copying the parameter named "{key}", expected minigrad.Tensor or '
                 f"Tensor-like object from checkpoint but received {type(value)}"
             )
-        value = tensor(value.detach() if hasattr(value, "detach") else value)
+        value = Tensor(np.asarray(value.detach() if hasattr(value, "detach") else value))
     if target.dim() == 0 and value.dim() == 1 and value.shape[0] == 1:
         value = value[0]
     if value.shape != target.shape:

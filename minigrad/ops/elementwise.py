@@ -12,7 +12,21 @@ from typing import Any, ClassVar
 
 from .. import array as arrays
 from ..autograd.engine import INPUTS, OUTPUT, Operation
-from ..kernels import NULL, Array, binary, find_binary, find_unary, lib, own, unary
+from ..kernels import (
+    NULL,
+    Array,
+    binary,
+    binary_entry,
+    fail,
+    find_binary,
+    find_unary,
+    lib,
+    own,
+    owning,
+    release,
+    unary,
+    unary_entry,
+)
 from ..tensor import Tensor, operand, wrap
 
 # ---- what all of them share ----
@@ -30,7 +44,7 @@ class Unary(Operation):
             cls.code = find_unary(kernel)
 
     def forward(self, x: Array, out: Array = NULL) -> Array:
-        return unary(self.code, x, out)
+        return owning(unary_entry(self.code, x, out) or fail(), release)
 
 
 class Binary(Operation):
@@ -45,7 +59,7 @@ class Binary(Operation):
         cls.code = find_binary(kernel)
 
     def forward(self, a: Array, b: Array, out: Array = NULL) -> Array:
-        return binary(self.code, a, b, out)
+        return owning(binary_entry(self.code, a, b, out) or fail(), release)
 
 
 # ---- arithmetic ----
@@ -605,9 +619,9 @@ class Copy(Operation):
             fail()
         return target
 
-    def _attach(self, inputs: Any, operands: list[Array], output: Array, stamp: int) -> None:
-        super()._attach(inputs, operands, output, stamp)
-        self.shapes = [(arrays.shape_of(a), arrays.dtype_of(a)) for a in operands]
+    def keep(self, inputs: tuple[Tensor, ...], output: Array, stamp: int) -> None:
+        super().keep(inputs, output, stamp)
+        self.shapes = [(each.shape, each.dtype) for each in inputs]
 
     def grad_target(self, grad: Tensor) -> None:
         return None

@@ -149,9 +149,9 @@ class IndexPut(Operation):
         )
         return target
 
-    def _attach(self, inputs: Any, operands: list[Array], output: Array, stamp: int) -> None:
-        super()._attach(inputs, operands, output, stamp)
-        self.shapes = [(arrays.shape_of(a), arrays.dtype_of(a)) for a in operands]
+    def keep(self, inputs: tuple[Tensor, ...], output: Array, stamp: int) -> None:
+        super().keep(inputs, output, stamp)
+        self.shapes = [(each.shape, each.dtype) for each in inputs]
 
     def grad_x(self, grad: Tensor) -> Tensor:
         if self.accumulate:

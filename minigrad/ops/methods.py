@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .. import autograd
 from .. import dtypes as kinds
 from ..autograd.engine import Node, OutputOf
@@ -105,8 +107,6 @@ def _in_place_operator(operation: type[Any], name: str) -> Callable:
 
 
 def _is_operand(value: Any) -> bool:
-    import numpy as np
-
     return isinstance(value, (Tensor, bool, int, float, np.ndarray, np.generic))
 
 

@@ -10,6 +10,8 @@ from functools import wraps
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from ..autograd import enable_grad
 from ..tensor import RemovableHandle, Tensor
 from .group import Layout, ParameterGroup
@@ -262,7 +264,7 @@ class Optimizer:
         if not isinstance(value, Tensor):
             if not hasattr(value, "__array__"):
                 return deepcopy(value)
-            value = Tensor(value.detach() if hasattr(value, "detach") else value)
+            value = Tensor(np.asarray(value.detach() if hasattr(value, "detach") else value))
         value = value.detach()
         if name != "step" and param.is_floating_point() and value.dtype != param.dtype:
             value = value.to(param.dtype)

@@ -168,7 +168,7 @@ BAD = {
     "integers to negative powers": lambda m: m.arange(3) ** -1,
     "add a string": lambda m: m.ones(2) + "a",
     "add None": lambda m: m.ones(2) + None,
-    "add a list": lambda m: m.ones(2) + [1, 2],
+    "add a list": lambda m: m.ones(2) + [1, 2],  # noqa: RUF005
     "in place wider": lambda m: m.arange(3).add_(1.5),
     "in place shape": lambda m: m.ones(2).add_(m.ones(3, 2)),
     "in place leaf": lambda m: m.ones(2, requires_grad=True).add_(1),
@@ -253,7 +253,9 @@ def test_errors_are_torchs(name: str) -> None:
 def random_tensor(rng):
     """A tensor of torch of any dtype and shape, with values that print in every way."""
     dims = int(rng.integers(0, 6))
-    sizes = rng.choice([0, 1, 2, 3, 5, 8, 12, 40], size=dims, p=[0.03, 0.2, 0.25, 0.2, 0.15, 0.1, 0.05, 0.02])
+    sizes = rng.choice(
+        [0, 1, 2, 3, 5, 8, 12, 40], size=dims, p=[0.03, 0.2, 0.25, 0.2, 0.15, 0.1, 0.05, 0.02]
+    )
     shape = tuple(int(n) for n in sizes)
     if np.prod(shape) > 4000:
         shape = shape[:2]
@@ -274,7 +276,7 @@ def random_tensor(rng):
 
 
 def unbroken(text: str) -> str:
-    """Without what depends on the length of the module's name: where dtype=... starts a new line."""
+    """Without what depends on the length of the module's name: the line that dtype=... is on."""
     text = re.sub(r",\s+(dtype|grad_fn|requires_grad)=", r", \1=", text)
     return text.replace("minigrad.", "torch.")
 

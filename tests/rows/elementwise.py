@@ -55,7 +55,9 @@ _UNARY = [
     _function("abs", np.abs, "nonzero", NUMBERS, "same"),
     _function("sign", lambda x: np.nan_to_num(np.sign(x)), "nonzero", NUMBERS, "same"),
     _function("square", np.square, dtypes=NUMBERS, result="same"),
-    _function("relu", lambda x: np.where(np.isnan(x), x, np.maximum(x, 0)), "nonzero", NUMBERS, "same"),
+    _function(
+        "relu", lambda x: np.where(np.isnan(x), x, np.maximum(x, 0)), "nonzero", NUMBERS, "same"
+    ),
     _rounded("floor", np.floor),
     _rounded("ceil", np.ceil),
     _rounded("round", np.round),
@@ -69,7 +71,9 @@ _UNARY = [
         special=True,
     ),
     Row("positive operator", lambda m, x: +x, unary(), lambda x: x, dtypes=NUMBERS),
-    Row("abs operator", lambda m, x: abs(x), unary("nonzero"), np.abs, dtypes=NUMBERS, special=True),
+    Row(
+        "abs operator", lambda m, x: abs(x), unary("nonzero"), np.abs, dtypes=NUMBERS, special=True
+    ),
     Row("clone", lambda m, x: x.clone(), unary(), np.copy, dtypes=ALL, special=True),
     Row("contiguous", lambda m, x: x.contiguous(), unary(), np.copy, dtypes=ALL),
 ]
@@ -316,8 +320,14 @@ _SCALAR = [
     Row("pow 1.7", lambda m, x: x**1.7, unary("positive"), lambda x: x**1.7, FLOATS),
     Row("pow 0", lambda m, x: x**0, unary(), np.ones_like, NUMBERS, special=True),
     Row("pow reflected", lambda m, x: 2.0**x, unary(), lambda x: 2.0**x, FLOATS, special=True),
-    Row("floor divide scalar", lambda m, x: x // 2, unary(), lambda x: x // 2, NUMBERS,
-        differentiable=False),
+    Row(
+        "floor divide scalar",
+        lambda m, x: x // 2,
+        unary(),
+        lambda x: x // 2,
+        NUMBERS,
+        differentiable=False,
+    ),
     Row("remainder scalar", lambda m, x: x % 3, unary("positive"), lambda x: x % 3, NUMBERS),
 ]
 
@@ -329,8 +339,14 @@ _three = [
 ]
 
 _CHOICES = [
-    Row("where", lambda m, c, a, b: m.where(c, a, b), _three, np.where, ALL,
-        also=(lambda m, c, a, b: a.where(c, b),)),
+    Row(
+        "where",
+        lambda m, c, a, b: m.where(c, a, b),
+        _three,
+        np.where,
+        ALL,
+        also=(lambda m, c, a, b: a.where(c, b),),
+    ),
     Row(
         "where scalar",
         lambda m, c, a: m.where(c, a, 0.5),
@@ -340,8 +356,12 @@ _CHOICES = [
     Row(
         "masked_fill",
         lambda m, x, c: x.masked_fill(c, 2),
-        [(Real((3, 4)), Mask((3, 4))), (Real((2, 3)), Mask((3,))), (Real(()), Mask(())),
-         (Real((0, 2)), Mask((1, 2)))],
+        [
+            (Real((3, 4)), Mask((3, 4))),
+            (Real((2, 3)), Mask((3,))),
+            (Real(()), Mask(())),
+            (Real((0, 2)), Mask((1, 2))),
+        ],
         lambda x, c: np.where(c, 2, x),
         NUMBERS,
         in_place=lambda m, x, c: x.masked_fill_(c, 2),
@@ -355,12 +375,28 @@ _CHOICES = [
         in_place=lambda m, x: x.clamp_(-0.4, 0.6),
         also=(lambda m, x: x.clamp(min=-0.4, max=0.6), lambda m, x: x.clamp(-0.4, 0.6)),
     ),
-    Row("clamp min", lambda m, x: x.clamp(min=0.2), unary("spread"),
-        lambda x: np.where(np.isnan(x), x, np.maximum(x, 0.2)), special=True),
-    Row("clamp max", lambda m, x: x.clamp(max=0.2), unary("spread"),
-        lambda x: np.where(np.isnan(x), x, np.minimum(x, 0.2)), special=True),
-    Row("clamp integers", lambda m, x: x.clamp(1, 3), unary(), lambda x: np.clip(x, 1, 3), INTEGERS,
-        differentiable=False),
+    Row(
+        "clamp min",
+        lambda m, x: x.clamp(min=0.2),
+        unary("spread"),
+        lambda x: np.where(np.isnan(x), x, np.maximum(x, 0.2)),
+        special=True,
+    ),
+    Row(
+        "clamp max",
+        lambda m, x: x.clamp(max=0.2),
+        unary("spread"),
+        lambda x: np.where(np.isnan(x), x, np.minimum(x, 0.2)),
+        special=True,
+    ),
+    Row(
+        "clamp integers",
+        lambda m, x: x.clamp(1, 3),
+        unary(),
+        lambda x: np.clip(x, 1, 3),
+        INTEGERS,
+        differentiable=False,
+    ),
     Row(
         "clamp tensors",
         lambda m, x, low, high: m.clamp(x, low, high),
@@ -370,30 +406,86 @@ _CHOICES = [
 ]
 
 _CASTS = [
-    Row("to " + name, lambda m, x, name=name: x.to(getattr(m, name)), unary(),
-        lambda x: x, ALL, name, differentiable=name == "float64")
+    Row(
+        "to " + name,
+        lambda m, x, name=name: x.to(getattr(m, name)),
+        unary(),
+        lambda x: x,
+        ALL,
+        name,
+        differentiable=name == "float64",
+    )
     for name in FLOATS
 ]
 _CASTS += [
-    Row("to int64", lambda m, x: x.to(m.int64), unary(), np.trunc, ALL, "int64",
-        differentiable=False, also=(lambda m, x: x.long(),)),
-    Row("to int32", lambda m, x: x.to(m.int32), unary(), np.trunc, ALL, "int32",
-        differentiable=False, also=(lambda m, x: x.int(),)),
-    Row("to bool", lambda m, x: x.to(m.bool), unary(), lambda x: x != 0, ALL, "bool",
-        differentiable=False, also=(lambda m, x: x.bool(),), special=True),
-    Row("to uint8", lambda m, x: x.to(m.uint8), unary("positive"), np.trunc, ALL, "uint8",
-        differentiable=False),
-    Row("type_as", lambda m, x, y: x.type_as(y), [(Real((2, 3)), Mask((1,)))], lambda x, y: x != 0,
-        ALL, "bool", differentiable=False),
+    Row(
+        "to int64",
+        lambda m, x: x.to(m.int64),
+        unary(),
+        np.trunc,
+        ALL,
+        "int64",
+        differentiable=False,
+        also=(lambda m, x: x.long(),),
+    ),
+    Row(
+        "to int32",
+        lambda m, x: x.to(m.int32),
+        unary(),
+        np.trunc,
+        ALL,
+        "int32",
+        differentiable=False,
+        also=(lambda m, x: x.int(),),
+    ),
+    Row(
+        "to bool",
+        lambda m, x: x.to(m.bool),
+        unary(),
+        lambda x: x != 0,
+        ALL,
+        "bool",
+        differentiable=False,
+        also=(lambda m, x: x.bool(),),
+        special=True,
+    ),
+    Row(
+        "to uint8",
+        lambda m, x: x.to(m.uint8),
+        unary("positive"),
+        np.trunc,
+        ALL,
+        "uint8",
+        differentiable=False,
+    ),
+    Row(
+        "type_as",
+        lambda m, x, y: x.type_as(y),
+        [(Real((2, 3)), Mask((1,)))],
+        lambda x, y: x != 0,
+        ALL,
+        "bool",
+        differentiable=False,
+    ),
 ]
 
 # In-place methods that have no out-of-place form of the same name.
 _WRITES = [
-    Row("copy_", lambda m, a, b: a.clone().copy_(b), [
-        (Real((3, 4)), Real((3, 4))), (Real((3, 4)), Real((4,))), (Real(()), Real(())),
-        (Real((0, 2)), Real((1, 2)))],
-        lambda a, b: np.broadcast_to(b, a.shape), ALL),
-    Row("fill_", lambda m, x: x.clone().fill_(3), unary(), lambda x: np.full(x.shape, 3.0), NUMBERS),
+    Row(
+        "copy_",
+        lambda m, a, b: a.clone().copy_(b),
+        [
+            (Real((3, 4)), Real((3, 4))),
+            (Real((3, 4)), Real((4,))),
+            (Real(()), Real(())),
+            (Real((0, 2)), Real((1, 2))),
+        ],
+        lambda a, b: np.broadcast_to(b, a.shape),
+        ALL,
+    ),
+    Row(
+        "fill_", lambda m, x: x.clone().fill_(3), unary(), lambda x: np.full(x.shape, 3.0), NUMBERS
+    ),
     Row("zero_", lambda m, x: x.clone().zero_(), unary(), np.zeros_like, ALL),
 ]
 

@@ -13,9 +13,12 @@ def _activation(name, call, formula, domain="real", **options):
 
 
 _ACTIVATIONS = [
-    _activation("F.relu", lambda m, x: m.nn.functional.relu(x), lambda x: np.maximum(x, 0), "nonzero"),
-    _activation("F.dropout off", lambda m, x: m.nn.functional.dropout(x, 0.4, training=False),
-                lambda x: x),
+    _activation(
+        "F.relu", lambda m, x: m.nn.functional.relu(x), lambda x: np.maximum(x, 0), "nonzero"
+    ),
+    _activation(
+        "F.dropout off", lambda m, x: m.nn.functional.dropout(x, 0.4, training=False), lambda x: x
+    ),
     _activation("F.dropout p=0", lambda m, x: m.nn.functional.dropout(x, 0.0), lambda x: x),
     _activation("F.dropout p=1", lambda m, x: m.nn.functional.dropout(x, 1.0), np.zeros_like),
 ]
@@ -118,9 +121,13 @@ _CONVOLUTIONS = [
     _conv("empty batch", (0, 2, 4, 4), (3, 2, 3, 3)),
     _conv("one pixel", (1, 1, 1, 1), (1, 1, 1, 1)),
     _conv("padding wider than the kernel", (1, 1, 2, 2), (1, 1, 2, 2), padding=2),
-    Row("F.conv2d unbatched", lambda m, x, w: m.nn.functional.conv2d(x, w),
-        [(Real((2, 4, 4)), Real((3, 2, 3, 3)))], lambda x, w: reference.conv2d(x[None], w)[0],
-        tolerance=512),
+    Row(
+        "F.conv2d unbatched",
+        lambda m, x, w: m.nn.functional.conv2d(x, w),
+        [(Real((2, 4, 4)), Real((3, 2, 3, 3)))],
+        lambda x, w: reference.conv2d(x[None], w)[0],
+        tolerance=512,
+    ),
 ]
 
 
@@ -160,14 +167,20 @@ _POOLS = [
     _max_pool("ceil_mode", (1, 1, 5, 6), 3, 2, ceil_mode=True),
     _max_pool("ceil_mode padding", (1, 1, 5, 4), 2, 2, padding=1, ceil_mode=True),
     _max_pool("empty batch", (0, 1, 4, 4), 2),
-    Row("F.max_pool2d unbatched", lambda m, x: m.nn.functional.max_pool2d(x, 2),
+    Row(
+        "F.max_pool2d unbatched",
+        lambda m, x: m.nn.functional.max_pool2d(x, 2),
         [(Real((2, 4, 4), "spread"),)],
-        lambda x: reference.max_pool2d(x[None], (2, 2), (2, 2))[0][0]),
-    Row("F.max_pool2d indices",
+        lambda x: reference.max_pool2d(x[None], (2, 2), (2, 2))[0][0],
+    ),
+    Row(
+        "F.max_pool2d indices",
         lambda m, x: m.nn.functional.max_pool2d(x, 3, 2, 1, return_indices=True)[1],
         [(Real((2, 2, 5, 6), "spread"),)],
-        lambda x: reference.max_pool2d(x, (3, 3), (2, 2), (1, 1))[1], result="int64",
-        differentiable=False),
+        lambda x: reference.max_pool2d(x, (3, 3), (2, 2), (1, 1))[1],
+        result="int64",
+        differentiable=False,
+    ),
     _avg_pool("2", (2, 2, 4, 6), 2),
     _avg_pool("overlapping", (1, 2, 5, 5), 3, 1),
     _avg_pool("padding", (1, 1, 4, 5), (3, 2), (2, 1), padding=1),
@@ -185,19 +198,36 @@ def _normalized(x, w, b):
 
 
 _NORMS = [
-    Row("F.batch_norm training",
+    Row(
+        "F.batch_norm training",
         lambda m, x, w, b: m.nn.functional.batch_norm(x, None, None, w, b, training=True),
         [(Real(shape), Real(shape[1:2]), Real(shape[1:2])) for shape in _channels],
-        _normalized, tolerance=4096),
-    Row("F.batch_norm training plain",
+        _normalized,
+        tolerance=4096,
+    ),
+    Row(
+        "F.batch_norm training plain",
         lambda m, x: m.nn.functional.batch_norm(x, None, None, training=True, eps=1e-3),
         [(Real((4, 3)),), (Real((2, 2, 3, 2)),)],
-        lambda x: reference.batch_norm(x, *reference.batch_statistics(x), eps=1e-3), tolerance=4096),
-    Row("F.batch_norm evaluation",
+        lambda x: reference.batch_norm(x, *reference.batch_statistics(x), eps=1e-3),
+        tolerance=4096,
+    ),
+    Row(
+        "F.batch_norm evaluation",
         lambda m, x, mean, variance, w, b: m.nn.functional.batch_norm(x, mean, variance, w, b),
-        [(Real(shape), Real(shape[1:2], gradient=False), Real(shape[1:2], "positive", False),
-          Real(shape[1:2]), Real(shape[1:2])) for shape in _channels],
-        reference.batch_norm, tolerance=4096),
+        [
+            (
+                Real(shape),
+                Real(shape[1:2], gradient=False),
+                Real(shape[1:2], "positive", False),
+                Real(shape[1:2]),
+                Real(shape[1:2]),
+            )
+            for shape in _channels
+        ],
+        reference.batch_norm,
+        tolerance=4096,
+    ),
 ]
 
 ROWS = [*_ACTIVATIONS, *_LOSSES, *_CONVOLUTIONS, *_POOLS, *_NORMS]

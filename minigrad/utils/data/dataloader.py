@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from ...dtypes import int64
-from ...ops.creation import tensor
-from ...tensor import Tensor
+import numpy as np
+
+from ...kernels import Array, ffi, lib, own
+from ...ops.creation import arange
+from ...tensor import Tensor, wrap
 from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset, Subset, TensorDataset
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
@@ -23,13 +25,20 @@ class DataLoader:
     that returns the tuple of tensors whose rows are its samples (or None: not this time).
     """
 
+    dataset: Any
+    batch_size: int | None
+    sampler: Any
+    batch_sampler: Any
+    drop_last: bool
+    persistent_workers: bool
+
     def __init__(
         self,
         dataset: Any,
         batch_size: int | None = 1,
         shuffle: bool | None = None,
-        sampler: Iterable[Any] | None = None,
-        batch_sampler: Iterable[Any] | None = None,
+        sampler: Any = None,
+        batch_sampler: Any = None,
         num_workers: int = 0,
         collate_fn: Callable[[Any], Any] | None = None,
         pin_memory: bool = False,
@@ -64,13 +73,12 @@ class DataLoader:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         if collate_fn is None:
             collate_fn = default_convert if batch_sampler is None else default_collate
-        attributes = self.__dict__
-        attributes["dataset"] = dataset
-        attributes["batch_size"] = batch_size
-        attributes["sampler"] = sampler
-        attributes["batch_sampler"] = batch_sampler
-        attributes["drop_last"] = drop_last
-        attributes["persistent_workers"] = persistent_workers
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.sampler = sampler
+        self.batch_sampler = batch_sampler
+        self.drop_last = drop_last
+        self.persistent_workers = persistent_workers
         self.num_workers = num_workers
         self.collate_fn = collate_fn
         self.pin_memory = pin_memory
@@ -81,9 +89,10 @@ class DataLoader:
         self.generator = generator
         self.prefetch_factor = prefetch_factor
         self.in_order = in_order
+        self._initialized = True
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _FIXED:
+        if name in _FIXED and "_initialized" in self.__dict__:
             raise ValueError(
                 f"{name} attribute should not be set after {type(self).__name__} is initialized"
             )
@@ -126,40 +135,47 @@ class DataLoader:
 
     def _iterate_tensors(self, tensors: tuple[Tensor, ...], rows: Tensor | None) -> Iterator[Any]:
         """Batches of a TensorDataset: the rows of each by one indexing call for each tensor."""
-        order = self._order()
-        if order is not None:
-            if rows is not None:
-                order = rows if order is _IN_ORDER else rows[order]
-            size = self.batch_sampler.batch_size
-            count = len(self.dataset) if order is _IN_ORDER else order.shape[0]
-            stop = count - count % size if self.drop_last else count
-            for start in range(0, stop, size):
-                part = slice(start, min(start + size, stop))
-                if order is _IN_ORDER:
-                    yield [each[part].clone() for each in tensors]
-                else:
-                    chosen = order[part]
-                    yield [each[chosen] for each in tensors]
-            return
-        for indices in self.batch_sampler:
-            chosen = tensor(indices, dtype=int64)
-            if rows is not None:
-                chosen = rows[chosen]
-            yield [each[chosen] for each in tensors]
+        index = ffi.new("mg_array *[]", 1)
+        sources = [each._array for each in tensors]
+        follows_gradients = any(each.requires_grad for each in tensors)
+        for chosen in self._chosen_rows(rows):
+            if follows_gradients:
+                yield [each[wrap(chosen)] for each in tensors]
+            else:
+                index[0] = chosen
+                yield [wrap(own(_gather(source, 1, index))) for source in sources]
 
-    def _order(self) -> Any:
+    def _chosen_rows(self, rows: Tensor | None) -> Iterator[Array]:
+        """The rows of each batch as an array of int64."""
+        order = self._order()
+        if order is None:  # samplers of one's own
+            for indices in self.batch_sampler:
+                chosen = _as_indices(indices)
+                yield (chosen if rows is None else rows[chosen])._array
+            return
+        if rows is not None:
+            order = rows[order]
+        size = self.batch_sampler.batch_size
+        count = order.shape[0]
+        stop = count - count % size if self.drop_last else count
+        for start in range(0, stop, size):
+            length = min(size, stop - start)
+            yield own(_view(order._array, 1, (length,), (1,), start))
+
+    def _order(self) -> Tensor | None:
         """The order of a whole iteration as an int64 tensor; None with samplers of one's own."""
         batches = self.batch_sampler
         if type(batches) is not BatchSampler:
             return None
         if type(batches.sampler) is RandomSampler:
-            return batches.sampler.draw() if len(batches.sampler.data_source) else None
+            return batches.sampler.draw()
         if type(batches.sampler) is SequentialSampler:
-            return _IN_ORDER if batches.sampler.data_source is self.dataset else None
+            return arange(len(batches.sampler))
         return None
 
 
-_IN_ORDER = object()
+_gather = lib.mg_index
+_view = lib.mg_as_strided
 _FIXED = (
     "batch_size",
     "batch_sampler",
@@ -181,7 +197,7 @@ def _tensors_behind(dataset: Dataset[Any]) -> tuple[tuple[Tensor, ...], Tensor |
     """The tensors of a TensorDataset and, for subsets of one, which rows of them; else None."""
     rows: Tensor | None = None
     while type(dataset) is Subset:
-        chosen = tensor(dataset.indices, dtype=int64)
+        chosen = _as_indices(dataset.indices)
         rows = chosen if rows is None else chosen[rows]
         dataset = dataset.dataset
     whole = getattr(dataset, "whole_tensors", None)
@@ -193,6 +209,14 @@ def _tensors_behind(dataset: Dataset[Any]) -> tuple[tuple[Tensor, ...], Tensor |
     if type(dataset).__getitem__ is not TensorDataset.__getitem__:
         return None
     return dataset.tensors, rows
+
+
+def _as_indices(indices: Any) -> Tensor:
+    """Indices in any sequence as an int64 tensor."""
+    values = np.asarray(indices)
+    if values.size and values.dtype.kind not in "iu":
+        raise TypeError(f"DataLoader: indices should be integers, but got {values.dtype} values")
+    return Tensor(values.astype(np.int64))
 
 
 def _check_workers(
