@@ -226,13 +226,15 @@ static int64_t plain_bytes(const mg_conv *conv) {
     return conv->out_channels * conv->out_height * conv->out_width * mg_active_isa->vector_bytes;
 }
 
-/* At least half of the lanes in use, and copies of the images that deserve the name of a cache. */
+/* At least half of the lanes in use, copies of the images that deserve the name of a cache, and
+ * enough of them for two threads where the pass takes long. */
 static int fills_lanes(int dtype, const mg_conv *conv) {
     const double padded = (double)(conv->height + 2 * conv->padding[0]) *
                           (double)(conv->width + 2 * conv->padding[1]) * (double)conv->channels;
     const double plain =
         (double)conv->out_height * (double)conv->out_width * (double)conv->out_channels;
     const double most = (double)LANES_BYTES / mg_active_isa->vector_bytes;
+    if (conv->batch <= lanes_of(dtype) && mg_conv_nanoseconds(dtype, conv) > 200e3) return 0;
     return conv->batch * 2 > lanes_of(dtype) && padded <= most && plain <= most;
 }
 

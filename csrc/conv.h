@@ -46,8 +46,9 @@ int mg_conv_columns_weight(int dtype, const mg_conv *conv, const void *input,
 
 /* An estimate of the time of one pass on one thread. */
 double mg_conv_nanoseconds(int dtype, const mg_conv *conv);
-/* Runs `body` over [0, count) in at most 16 fixed pieces, each adding to a grad_weight of its own
- * (zeros at first), and adds those up in order: the sum does not depend on the number of threads. */
+/* Runs `body` over [0, count) in at most 16 fixed pieces, each adding to a grad_weight of its
+ * own (zeros at first), and adds those up in order: the sum does not depend on the number of
+ * threads. */
 typedef struct mg_conv_sum {
     const void *context;
     int64_t piece;

@@ -76,8 +76,8 @@ static void add_row(int64_t size, const char *row, char *image, int64_t stride, 
             ((double *)image)[x * stride] += ((const double *)row)[x];
 }
 
-/* Output rows [top, top + rows) of one group of one image: image -> columns (taps, rows * out_width),
- * or with `back` the columns are added to the image. */
+/* Output rows [top, top + rows) of one group of one image: image -> columns (taps, rows *
+ * out_width), or with `back` the columns are added to the image. */
 static void move_columns(const columns_pass *pass, char *image, int64_t top, int64_t rows,
                          char *columns, int back) {
     const mg_conv *conv = pass->conv;

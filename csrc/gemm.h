@@ -1,6 +1,6 @@
 /* The matrix product: what an instruction set provides, and the serial and parallel drivers that
- * matmul and convolution share. Strides count elements; those of A and B may be anything, C has unit
- * column stride. `dtype` is MG_FLOAT32 or MG_FLOAT64 throughout. */
+ * matmul and convolution share. Strides count elements; those of A and B may be anything, C has
+ * unit column stride. `dtype` is MG_FLOAT32 or MG_FLOAT64 throughout. */
 #ifndef MG_GEMM_H
 #define MG_GEMM_H
 

@@ -1,4 +1,5 @@
-/* The batched matrix product over strided arrays: checks, shapes, how a batch is cut in products. */
+/* The batched matrix product over strided arrays: checks, shapes, how a batch is cut in
+ * products. */
 #include "core.h"
 
 /* One operand after the optional exchange of its last two dimensions. */

@@ -34,7 +34,7 @@ def pool_size(size, kernel, stride, padding, dilation, ceil_mode):
 
 
 def _windows(x, kernel, stride, padding, dilation, ceil_mode):
-    """(output sizes, position in it, indices of the input's elements, padded area) of each window."""
+    """(output sizes, position in it, the input's indices, padded area) of each window."""
     sizes = [
         pool_size(x.shape[2 + d], kernel[d], stride[d], padding[d], dilation[d], ceil_mode)
         for d in (0, 1)

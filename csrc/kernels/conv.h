@@ -1,7 +1,8 @@
-/* Convolution of a few images at a time, with the batch in the lanes: images are copied so that a
- * vector holds the same element of each image (CHWN order, as in cuda-convnet). Every access is then a
- * whole aligned vector whatever the width, stride or dilation, nothing is gathered (no im2col), and the
- * loops are those of the matrix product with rows found through a table of offsets:
+/* Convolution of a few images at a time, with the batch in the lanes: images are copied so that
+ * a vector holds the same element of each image (CHWN order, as in cuda-convnet). Every access
+ * is then a whole aligned vector whatever the width, stride or dilation, nothing is gathered (no
+ * im2col), and the loops are those of the matrix product with rows found through a table of
+ * offsets:
  *   forward  out[o][y, x] = sum_p weight[o][p] padded[offset[p] + (y, x)]           (B gathered)
  *   input    padded[offset[p] + (y, x)] += sum_o weight[o][p] grad_output[o][y, x]  (C scattered)
  *   weight   grad[o][p] = sum over images, y, x of grad_output[o][y, x] padded[offset[p] + (y, x)]
@@ -260,8 +261,8 @@ static void NAME(conv_input)(const mg_conv_images *images) {
 
 /* ---- gradient of the weight: sums over positions and images, apart by lane to the end ---- */
 
-/* Keeps a vector in its register: gcc would rather load it again at each use, and the two loads that a
- * processor does in a cycle are what this loop waits for. */
+/* Keeps a vector in its register: gcc would rather load it again at each use, and the two loads
+ * that a processor does in a cycle are what this loop waits for. */
 #ifndef MG_IN_REGISTER
 #if defined(__x86_64__)
 #define MG_IN_REGISTER(vector) __asm__("" : "+v"(vector))

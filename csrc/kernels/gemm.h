@@ -1,7 +1,8 @@
-/* The matrix product on one thread, after BLIS (Van Zee & van de Geijn 2015): a micro-kernel keeps a
- * tile of C in registers; the loops around it hold a panel of B in the first cache level while tiles
- * of A pass by. Different from BLIS, A is read in place with any strides: the kernel broadcasts single
- * elements of A, so no layout of it is better for loads, and a packed copy was not faster here. */
+/* The matrix product on one thread, after BLIS (Van Zee & van de Geijn 2015): a micro-kernel
+ * keeps a tile of C in registers; the loops around it hold a panel of B in the first cache level
+ * while tiles of A pass by. Different from BLIS, A is read in place with any strides: the kernel
+ * broadcasts single elements of A, so no layout of it is better for loads, and a packed copy was
+ * not faster here. */
 
 /* All tile loops must vanish, or the accumulators live in memory instead of registers. */
 #ifndef MG_UNROLL
@@ -72,7 +73,8 @@ INLINE void NAME(gemm_tile)(const enum gemm_rows kind, const int rows, const int
                             const gemm_tile *tile) {
     V sum[MG_ROWS][2];
     NAME(gemm_start)(rows, vectors, tile, sum);
-    /* One pointer for four rows of A: 0 to 2 rows on is an addressing mode, three rows a register. */
+    /* One pointer for four rows of A: 0 to 2 rows on is an addressing mode, three rows a
+     * register. */
     const int64_t a_row = tile->a_row, three_rows = 3 * a_row, a_k = tile->a_k;
     const T *a[MG_ROWS / 4 + 1];
     MG_UNROLL
@@ -96,12 +98,13 @@ INLINE void NAME(gemm_tile)(const enum gemm_rows kind, const int rows, const int
         for (int g = 0; g < (rows + 3) / 4; g++) a[g] += a_k;
     }
     T *c = tile->c;
+    const int64_t c_row = tile->c_row, c_second = tile->c_second;
     MG_UNROLL
     for (int i = 0; i < rows; i++) {
+        T *row = c + (kind == ROWS_SCATTER_C ? offsets[i] : i * c_row);
         MG_UNROLL
         for (int j = 0; j < vectors; j++) {
-            T *at =
-                c + (kind == ROWS_SCATTER_C ? offsets[i] : i * tile->c_row) + j * tile->c_second;
+            T *at = row + j * c_second;
             NAME(store)(at, kind == ROWS_SCATTER_C ? NAME(load)(at) + sum[i][j] : sum[i][j]);
         }
     }

@@ -1,5 +1,6 @@
-/* Products with one or two rows (or columns) whose sums run along both operands' memory: an element of
- * B is used so rarely that packing it would cost more than the product. Vectors hold consecutive k. */
+/* Products with one or two rows (or columns) whose sums run along both operands' memory: an
+ * element of B is used so rarely that packing it would cost more than the product. Vectors hold
+ * consecutive k. */
 
 /* Columns of a tile: with two rows 16 sums of 32 vector registers, 8 of 16. */
 #if MG_ROWS > 6

@@ -1,9 +1,11 @@
 /* In-register transposition of a square block of LANES x LANES elements, and partial vectors.
  *
- * The butterfly: stage d = LANES/2 ... 1 exchanges, for each pair of rows (i, i + d), the lanes with
- * bit d set of the first against those without it of the second. After all stages rows are columns. */
+ * The butterfly: stage d = LANES/2 ... 1 exchanges, for each pair of rows (i, i + d), the lanes
+ * with bit d set of the first against those without it of the second. After all stages rows are
+ * columns. */
 
-/* __builtin_shufflevector takes literal lane numbers: what either row of a pair becomes in stage d. */
+/* __builtin_shufflevector takes literal lane numbers: what either row of a pair becomes in stage
+ * d. */
 #define MG_LANES (MG_VECTOR_BYTES * 8 / MG_IS_FLOAT)
 
 #if MG_LANES == 2

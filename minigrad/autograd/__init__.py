@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..kernels import lib
-from ..tensor import Tensor
+from ..kernels import lib, own
+from ..tensor import Tensor, wrap
 from .engine import Node, accumulate, backward_pass, edge_of
 from .function import Function, FunctionContext, once_differentiable
 from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -17,37 +17,42 @@ def _tensors(values: Tensor | Sequence[Tensor]) -> list[Tensor]:
     return [values] if isinstance(values, Tensor) else list(values)
 
 
-def _roots(
-    outputs: list[Tensor], grad_outputs: Any, *, implicit: bool = True
-) -> list[tuple[Tensor, Tensor]]:
+def _roots(outputs: list[Tensor], grad_outputs: Any) -> list[tuple[Tensor, Tensor]]:
     """Each output with its gradient: the given one, or 1 for a scalar."""
     if grad_outputs is None:
         given: list[Any] = [None] * len(outputs)
     else:
-        given = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
+        given = _tensors(grad_outputs)
     if len(given) != len(outputs):
         raise RuntimeError(
             f"got {len(outputs)} tensors and {len(given)} gradients: give one gradient for each tensor"
         )
-    pairs = []
-    for index, (output, gradient) in enumerate(zip(outputs, given, strict=True)):
-        if not output._requires_grad:
-            raise RuntimeError(
-                f"element {index} of tensors does not require grad and does not have a grad_fn"
-            )
-        if gradient is None:
-            if output._array.size != 1:
-                raise RuntimeError("grad can be implicitly created only for scalar outputs")
-            gradient = output.detach().new_ones(output.shape)
-        elif not lib.mg_same_shape(gradient._array, output._array):
-            raise RuntimeError(
-                f"Mismatch in shape: grad_output[{index}] has a shape of {list(gradient.shape)} and "
-                f"output[{index}] has a shape of {list(output.shape)}."
-            )
-        elif gradient.dtype is not output.dtype:
-            gradient = gradient.to(output.dtype)
-        pairs.append((output, gradient))
-    return pairs
+    return [
+        (output, _root_gradient(index, output, given[index]))
+        for index, output in enumerate(outputs)
+    ]
+
+
+def _root_gradient(index: int, output: Tensor, gradient: Tensor | None) -> Tensor:
+    if not output._requires_grad:
+        raise RuntimeError(
+            f"element {index} of tensors does not require grad and does not have a grad_fn"
+        )
+    array = output._array
+    if gradient is None:
+        if array.size != 1:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        return wrap(own(lib.mg_full(array.dtype, array.ndim, array.shape, _one())))
+    if not lib.mg_same_shape(gradient._array, array):
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[{index}] has a shape of {list(gradient.shape)} and "
+            f"output[{index}] has a shape of {list(output.shape)}."
+        )
+    return gradient if gradient._array.dtype == array.dtype else gradient.to(output.dtype)
+
+
+def _one() -> Any:
+    return own(lib.mg_scalar_float(1.0))
 
 
 def backward(

@@ -24,7 +24,8 @@ from ..kernels import binary as binary_kernel
 from ..tensor import RemovableHandle, Tensor, wrap
 from .grad_mode import state as _mode
 
-_ADAPTED = lib.MG_BROADCAST_FIRST | lib.MG_BROADCAST_SECOND
+_FIRST_ADAPTED = lib.MG_BROADCAST_FIRST
+_SECOND_ADAPTED = lib.MG_BROADCAST_SECOND
 _ADD = find_binary("add")
 _clock = lib.mg_clock()  # counts in-place writes
 _stamp = lib.mg_stamp  # the clock at the last in-place write to a tensor's memory
@@ -194,8 +195,12 @@ class Operation(Node):
 
     def keep(self, inputs: tuple[Tensor, ...], output: Array, stamp: int) -> None:
         """Keeps what the derivative needs. ``stamp``: the time of what is saved, 0 for now."""
-        if self.adapts and output.flags & _ADAPTED:
-            self.shapes = [(each.shape, each.dtype) for each in inputs]
+        if self.adapts:
+            flags = output.flags
+            if (flags & _FIRST_ADAPTED and self.edges[0] is not None) or (
+                flags & _SECOND_ADAPTED and self.edges[1] is not None
+            ):
+                self.shapes = [(each.shape, each.dtype) for each in inputs]
         if self.keeps_shapes:
             arrays_of = [each._array for each in inputs]
             self.operand_shapes = [_unpack(each.shape, each.ndim) for each in arrays_of]
@@ -203,19 +208,26 @@ class Operation(Node):
         if saves:
             self._stamp = stamp or _clock[0]
             if saves & INPUTS:
-                if self.uses is not None and not all(map(_is_edge, self.edges)):
-                    inputs = self._used(inputs)
+                if self.uses is not None:
+                    for edge in self.edges:
+                        if edge is None:
+                            inputs = self._used(inputs)
+                            break
                 self._inputs = inputs
-                self._arrays = tuple(map(_array_of, inputs))
+                if len(inputs) == 2:
+                    a, b = inputs
+                    self._arrays = (a is not None and a._array, b is not None and b._array)
+                else:
+                    self._arrays = [each is not None and each._array for each in inputs]
             if saves & OUTPUT:
                 self._output = output
 
     def _used(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
         """The operands that the gradients in demand use, None in the place of the others."""
-        kept = set()
+        kept: tuple[int, ...] = ()
         for edge, uses in zip(self.edges, self.uses or (), strict=False):
             if edge is not None:
-                kept.update(uses)
+                kept += uses
         return tuple([each if i in kept else None for i, each in enumerate(inputs)])
 
     def apply_in_place(self, target: Tensor, *others: Tensor) -> Tensor:
@@ -244,7 +256,7 @@ class Operation(Node):
         stamp = self._stamp
         replaced = False
         for index, saved in enumerate(self._arrays):
-            if saved is None:
+            if saved is False:  # not kept
                 continue
             if _stamp(saved) > stamp:
                 modified(self, saved)
@@ -274,7 +286,7 @@ class Operation(Node):
 
 def _as_saved(tensor: Tensor, saved: Array) -> Tensor:
     """The tensor as it was saved, though its ``data`` was replaced since."""
-    if saved is None or tensor._array is saved:
+    if saved is False or tensor._array is saved:
         return tensor
     before = wrap(saved)
     before._requires_grad = tensor._requires_grad
@@ -383,14 +395,6 @@ def edge_of(tensor: Tensor) -> Node | Tensor:
 def edges_of(inputs: Iterable[Tensor]) -> list[Node | Tensor | None]:
     """Where the gradients of the operands go; None for those that need none."""
     return [edge_of(each) if each._requires_grad else None for each in inputs]
-
-
-def _is_edge(edge: Any) -> bool:
-    return edge is not None
-
-
-def _array_of(tensor: Tensor | None) -> Array:
-    return None if tensor is None else tensor._array
 
 
 def note_view(view: Tensor, source: Tensor) -> None:
@@ -515,7 +519,7 @@ def accumulate(gradients: dict[Any, Tensor], create_graph: bool) -> None:
             present = leaf._grad
             if present is None:
                 counts = _reference_counts(gradient)
-                leaf._grad = gradient if _is_sole(gradient, counts) else gradient.clone()
+                leaf._grad = gradient if _is_sole(gradient, counts) else _copied(gradient)
             elif create_graph:
                 leaf._grad = present + gradient
             else:
@@ -538,6 +542,12 @@ def _counts_of_a_sole_owner() -> tuple[int, int]:
 
 
 _SOLE = _counts_of_a_sole_owner()
+
+
+def _copied(gradient: Tensor) -> Tensor:
+    if _mode.enabled:
+        return gradient.clone()
+    return wrap(own(lib.mg_cast(gradient._array, gradient._array.dtype)))
 
 
 def _is_sole(gradient: Tensor, counts: tuple[int, int]) -> bool:

@@ -82,7 +82,7 @@ def draw(
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
-    figure = Figure(figsize=(13, 5.9 if wrong else 4.3), dpi=120, layout="constrained")
+    figure: Any = Figure(figsize=(13, 5.9 if wrong else 4.3), dpi=120, layout="constrained")
     panels = figure.subfigures(2, 1, height_ratios=[3.3, 1]) if wrong else [figure]
     loss, accuracy, matrix = panels[0].subplots(1, 3, width_ratios=[1, 1, 1])
     figure.suptitle(title, x=0.01, ha="left", fontsize=14, fontweight="bold")

@@ -10,9 +10,10 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import minigrad
 
@@ -46,7 +47,7 @@ class Epoch:
     test_accuracy: float
 
 
-def _positive(kind: type) -> object:
+def _positive(kind: type) -> Callable[[str], Any]:
     """A converter for argparse: a finite number of that type, above zero."""
 
     def convert(text: str) -> int | float:

@@ -83,9 +83,11 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The matrix product; vectors count as a row on the left and a column on the right, further
     dimensions are batches and broadcast. https://pytorch.org/docs/stable/generated/torch.matmul.html"""
-    check_tensor(input, "matmul")
-    check_tensor(other, "matmul", "other")
-    return into(out, _matmul(input, other))
+    if not (isinstance(input, Tensor) and isinstance(other, Tensor)):
+        check_tensor(input, "matmul")
+        check_tensor(other, "matmul", "other")
+    result = _matmul(input, other)
+    return result if out is None else into(out, result)
 
 
 def _matmul(a: Tensor, b: Tensor) -> Tensor:

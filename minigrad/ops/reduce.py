@@ -204,10 +204,12 @@ def sum(
     out: Tensor | None = None,
 ) -> Tensor:
     """The sum over the dimensions, or over all; integers are summed as int64."""
-    check_tensor(input, "sum")
+    if not isinstance(input, Tensor):
+        check_tensor(input, "sum")
     if dtype is not None:
         input = to_dtype(input, dtype)
-    return into(out, Sum(mask_of(dim, input.ndim, "sum"), bool(keepdim)).apply(input))
+    result = Sum(mask_of(dim, input._array.ndim, "sum"), keepdim).apply(input)
+    return result if out is None else into(out, result)
 
 
 def mean(

@@ -76,11 +76,9 @@ class Adam(FusedOptimizer):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {index}: {beta}")
         check_numbers([("weight_decay value", weight_decay)])
-        if {type(beta) for beta in betas} != {float} and not all(
-            isinstance(beta, Tensor) for beta in betas
-        ):
+        if not any(all(isinstance(beta, kind) for beta in betas) for kind in (float, Tensor)):
             raise ValueError("betas must be either both floats or both Tensors")
-        check_hints(foreach, fused, differentiable, capturable)
+        check_hints(foreach, fused, differentiable)
         defaults = {
             "lr": lr,
             "betas": tuple(float(beta) for beta in betas),

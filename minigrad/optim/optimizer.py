@@ -364,9 +364,7 @@ def run_closure(closure: Callable[[], Any] | None) -> Any:
         return closure()
 
 
-def check_hints(
-    foreach: bool | None, fused: bool | None, differentiable: bool, capturable: bool = False
-) -> None:
+def check_hints(foreach: bool | None, fused: bool | None, differentiable: bool) -> None:
     """torch's hints on how to step; here, every step is one launch a group all the same."""
     if differentiable:
         if fused:

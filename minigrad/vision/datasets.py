@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy
 
-import minigrad
-
+from ..dtypes import int64
+from ..ops.creation import tensor
 from ..tensor import Tensor
 from ..utils.data import Dataset
 
@@ -43,8 +43,8 @@ class Digits(Dataset):
         self.train = bool(train)
         self.transform = transform
         self.target_transform = target_transform
-        self.data = minigrad.tensor(images).unsqueeze(1) / 16
-        self.targets = minigrad.tensor(labels, dtype=minigrad.int64)
+        self.data = tensor(images).unsqueeze(1) / 16
+        self.targets = tensor(labels, dtype=int64)
 
     def whole_tensors(self) -> tuple[Tensor, Tensor] | None:
         """``data`` and ``targets`` where they are the samples as they are, that is without
