@@ -4,12 +4,12 @@
  *   backward   with u = 1 / sqrt(var + eps) and averages <.> over the channel, in training
  *              grad_input = weight u (grad - <grad> - (x - mean) u^2 <grad (x - mean)>)
  *              and without the averages in evaluation
- * Ioffe and Szegedy, "Batch Normalization", 2015. The variance takes a second pass over the data, around
- * the mean, so it is right where the mean is much larger than the deviation.
+ * Ioffe and Szegedy, "Batch Normalization", 2015. The variance takes a second pass over the data,
+ * around the mean, so it is right where the mean is much larger than the deviation.
  *
- * Two forms: where inner > 1 a channel's data lie in N rows of neighbours, and the loop runs over the
- * channels. Where inner = 1 neighbours are of different channels: sums run over blocks of columns, then
- * rows are normalised with vectors of channels. */
+ * Two forms: where inner > 1 a channel's data lie in N rows of neighbours, and the loop runs over
+ * the channels. Where inner = 1 neighbours are of different channels: sums run over blocks of
+ * columns, then rows are normalised with vectors of channels. */
 #include "core.h"
 
 #define COLUMNS 64  /* channels for one call of the loop where inner = 1 */
@@ -78,7 +78,8 @@ static void forward_statistics(const batch *b, int64_t first, int64_t channels) 
         int64_t channel = first + k;
         double variance;
         if (b->training) {
-            /* The squares are around the rounded mean; sum (x - a)^2 = sum (x - m)^2 + n (m - a)^2. */
+            /* The squares are around the rounded mean a:
+             * sum (x - a)^2 = sum (x - m)^2 + n (m - a)^2 */
             double mean = sums[k] / samples, rounding = mean - get(b, b->mean->data, channel);
             variance = squares[k] / samples - rounding * rounding;
             if (variance < 0) variance = 0;
@@ -183,8 +184,9 @@ static int run_batch(batch *b, const mg_array *x) {
     return 0;
 }
 
-/* arrays: y, mean, 1/std, running_mean, running_var (outputs where they are updated), input, weight,
- * bias, num_batches_tracked. integers: training. scalars: momentum (negative: cumulative), eps. */
+/* arrays: y, mean, 1/std, running_mean, running_var (outputs where they are updated), input,
+ * weight, bias, num_batches_tracked. integers: training. scalars: momentum (negative: cumulative),
+ * eps. */
 int mg_run_batch_norm(const mg_launch *launch) {
     mg_array **arrays = launch->arrays;
     batch b = {.out = arrays[0]->data, .mean = arrays[1], .inverse_std = arrays[2]};
@@ -245,8 +247,8 @@ static int check_input(const char *op, const mg_array *input) {
     return 0;
 }
 
-/* Submits a launch whose arrays from `inputs` on are released afterwards, and whose first three are new
- * results; NULLs among those `needed` first arrays mean that something failed before. */
+/* Submits a launch whose arrays from `inputs` on are released afterwards, and whose first three are
+ * new results; a NULL among those, or `failed`, means that something failed before. */
 static int submit(mg_launch *launch, int inputs, uint32_t in_place, const char *name, int failed,
                   mg_array **outputs) {
     mg_array **arrays = launch->arrays;

@@ -1,5 +1,5 @@
-/* Cross-entropy of class indices: log-softmax and loss in one launch, and its derivative in another.
- * The formulas stand in kernels/normalize_loss.h. */
+/* Cross-entropy of class indices: log-softmax and loss in one launch, and its derivative in
+ * another. The formulas stand in kernels/normalize_loss.h. */
 #include "core.h"
 
 enum reduction { NONE, MEAN, SUM };

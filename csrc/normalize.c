@@ -92,7 +92,7 @@ static int check_dim(const char *name, const mg_array *a, int dim) {
     return 0;
 }
 
-/* Submits a launch over `count` operands after the output, all made contiguous and released here. */
+/* Submits a launch over `count` operands, which are made contiguous. */
 static mg_array *submit(int kernel, const char *name, int count, mg_array **operands, int dim,
                         int logarithm) {
     mg_array *arrays[3] = {NULL, NULL, NULL}, *out = NULL;

@@ -1,6 +1,6 @@
-/* The loops of softmax, cross-entropy and batch normalisation that an instruction set provides. Here
- * n >= 1 elements are normalised together: neighbours (rows) or `stride` elements apart, side by
- * side with other such columns. Arrays are of the loop's dtype unless said otherwise. */
+/* The loops of softmax, cross-entropy and batch normalisation that an instruction set provides.
+ * Here n >= 1 elements are normalised together: neighbours (rows) or `stride` elements apart, side
+ * by side with other such columns. Arrays are of the loop's dtype unless said otherwise. */
 #ifndef MG_NORMALIZE_H
 #define MG_NORMALIZE_H
 
@@ -21,10 +21,10 @@ enum mg_batch_sum {
     MG_BATCH_SUM_GRAD_TIMES, /* sum grad (x - mean) */
 };
 
-/* Where a batch normalisation is applied: rows of n neighbouring elements, row_stride apart. They are of
- * one channel, or, where `each`, element k of a row is of channel k. The channel's numbers are
+/* Where a batch normalisation is applied: rows of n neighbouring elements, row_stride apart. They
+ * are of one channel or, where `each`, element k of a row is of channel k. With its numbers,
  *   forward:  y = (x - mean) scale + shift
- *   backward: grad_input = scale (grad - shift - (x - mean) slope), or scale grad where slope is NULL */
+ *   backward: grad_input = scale (grad - shift - (x - mean) slope); slope NULL: scale grad */
 typedef struct mg_batch_rows {
     int64_t rows, row_stride, n;
     int each;
@@ -44,7 +44,7 @@ typedef struct mg_normalize_loops {
                                                      int64_t stride, int64_t columns, int logarithm,
                                                      void *out);
     /* Losses of samples [begin, end) from all samples' log-probabilities. loss NULL: not wanted one
-     * by one. totals: the sum of the losses and of the weights. Returns 0 where a target is no class. */
+     * by one. totals: sums of the losses and the weights. Returns 0 where a target is no class. */
     int (*cross_entropy[MG_DTYPE_COUNT])(const mg_cross_entropy_task *task,
                                          const void *log_probabilities, int64_t begin, int64_t end,
                                          void *loss, double *totals);
@@ -54,8 +54,8 @@ typedef struct mg_normalize_loops {
                                                   const void *log_probabilities, int64_t begin,
                                                   int64_t end, const void *grad, double scale,
                                                   void *grad_input);
-    /* Sums (enum mg_batch_sum) over rows of n neighbouring elements: of all (rows), or of each of the n
-     * columns, whose means are mean[k] (columns). */
+    /* Sums (enum mg_batch_sum) over rows of n neighbouring elements: of all (rows), or of each of
+     * the n columns, whose means are mean[k] (columns). */
     void (*batch_sum_rows[MG_DTYPE_COUNT])(int kind, const void *x, const void *grad, int64_t rows,
                                            int64_t row_stride, int64_t n, const void *mean,
                                            double *sum);

@@ -1,8 +1,8 @@
 /* Reductions: sum, product, extremes, their positions, any and all over any dimensions of any view.
  *
- * The outputs form a grid (reduce_form.h) that is cut in fixed pieces, and a long reduction in parts
- * whose results are joined in pairs. So the result does not depend on the number of threads, and the
- * rounding error of a sum grows with the logarithm of its length. */
+ * The outputs form a grid (reduce_form.h) that is cut in fixed pieces, and a long reduction in
+ * parts whose results are joined in pairs. So the result does not depend on the number of threads,
+ * and the rounding error of a sum grows with the logarithm of its length. */
 #include "reduce_form.h"
 
 /* ---- partial results ---- */

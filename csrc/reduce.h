@@ -2,9 +2,9 @@
 #ifndef MG_REDUCE_H
 #define MG_REDUCE_H
 
-/* What a kernel leaves for one output: the sum, product, largest element ... of the part that it saw.
- * Floating-point input uses `real`, whatever its width; bool and integers, and any and all of every
- * dtype, use `integer`. */
+/* What a kernel leaves for one output: the sum, product, largest element ... of the part that it
+ * saw. Floating-point input uses `real`, whatever its width; bool and integers, and any and all of
+ * every dtype, use `integer`. */
 typedef union mg_partial {
     double real;
     int64_t integer;
@@ -22,8 +22,8 @@ enum mg_reduce_core {
     MG_REDUCE_CORES
 };
 
-/* values[r] = the reduction of the n >= 1 neighbouring elements x[r * row_stride ...], for each row r.
- * positions (argmax and argmin alone, otherwise NULL) count from the beginning of the row. */
+/* values[r] = the reduction of the n >= 1 neighbouring elements x[r * row_stride ...], for each row
+ * r. positions (argmax and argmin alone, otherwise NULL) count from the beginning of the row. */
 typedef void (*mg_reduce_rows)(const void *x, int64_t rows, int64_t row_stride, int64_t n,
                                mg_partial *values, int64_t *positions);
 

@@ -36,7 +36,7 @@ static int merge_axes(mg_axis *axes, int dims) {
     return merged;
 }
 
-/* Where the order of the elements is all the same: from the largest step in memory to the smallest. */
+/* From the largest step in memory to the smallest: for reductions that ignore the order. */
 static void sort_axes(mg_reduction *r) {
     for (int d = 0; d < r->repeat_dims; d++) {
         mg_axis moved = r->repeat[d];
@@ -105,8 +105,8 @@ static void choose_form(mg_reduction *r, const mg_array *a, int64_t dims) {
     r->outer_count = count_of(r->outer, r->outer_dims);
 }
 
-/* Contiguous memory and neighbouring dimensions, the common case: (outer, n, inner). Returns 0 where
- * it is another one. */
+/* Contiguous memory and neighbouring dimensions, the common case: (outer, n, inner). Returns 0
+ * where it is another one. */
 static int choose_plain_form(mg_reduction *r, const mg_array *a, int64_t dims) {
     if (!mg_is_contiguous(a)) return 0;
     int64_t outer = 1, n = 1, inner = 1;

@@ -27,11 +27,11 @@ typedef struct mg_reduction {
     /* Outputs: `outer` dimensions around one of `width`. */
     int outer_dims, repeat_dims;
     mg_axis outer[MG_MAX_DIMS], width;
-    /* Reduced: `repeat` dimensions around one of n elements (all of them in `repeat` if gathered). */
+    /* Reduced: `repeat` dimensions around one of n elements; all are in `repeat` if gathered. */
     mg_axis repeat[MG_MAX_DIMS];
     int64_t outer_count, repeats, n, n_stride;
-    /* The grid: outer_count x chunks of the width x parts of the reduced elements. A part is either a
-     * range of n in one repeat, or a few whole repeats. */
+    /* The grid: outer_count x chunks of the width x parts of the reduced elements. A part is either
+     * a range of n in one repeat, or a few whole repeats. */
     int64_t chunk, chunks, part_n, part_repeats, parts_n, parts;
     mg_partial *partials; /* outer_count x parts x width where there is more than one part */
     int64_t *positions;

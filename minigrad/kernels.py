@@ -151,7 +151,7 @@ def record() -> Iterator[Plan]:
     if not handle:
         fail()
     plan = Plan()
-    plan._plan = ffi.gc(handle, lib.mg_planrelease)
+    plan._plan = ffi.gc(handle, lib.mg_plan_release)
     try:
         yield plan
     finally:

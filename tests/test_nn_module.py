@@ -674,7 +674,8 @@ def test_default_initialisation_has_torchs_bounds():
             assert np.abs(values).max() <= bound
             assert np.abs(values).max() > 0.9 * bound
             assert abs(values.std() - bound / math.sqrt(3)) < 0.15 * bound
-    assert nn.Linear(0, 3).bias.tolist() == [0, 0, 0]
+    with pytest.warns(UserWarning, match="zero-element"):
+        assert nn.Linear(0, 3).bias.tolist() == [0, 0, 0]
 
 
 def test_layers_obey_the_seed():

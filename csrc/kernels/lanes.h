@@ -1,5 +1,5 @@
-/* Across the lanes of a floating-point vector: halves are joined until one number is left. By unions,
- * as they compile to extractions where a copy through memory costs a store and a load. */
+/* Across the lanes of a floating-point vector: halves are joined until one number is left. By
+ * unions, as they compile to extractions where a copy through memory costs a store and a load. */
 
 typedef T NAME(quarter) __attribute__((vector_size(16)));
 #if MG_VECTOR_BYTES >= 32

@@ -6,8 +6,8 @@ INLINE V NAME(batch_term)(int kind, V x, V grad, V mean) {
     return (kind == MG_BATCH_SUM_SQUARES ? x - mean : grad) * (x - mean);
 }
 
-/* The term of `count` <= LANES elements. Missing lanes read as the mean and no gradient, so that they
- * add 0. Only what the kind needs is read. */
+/* The term of `count` <= LANES elements. Missing lanes read as the mean and no gradient, so that
+ * they add 0. Only what the kind needs is read. */
 INLINE V NAME(batch_term_at)(int kind, const T *x, const T *grad, int64_t count, V mean, T fill) {
     V element = mean, slope = {0};
     if (kind != MG_BATCH_SUM_GRAD) element = NAME(load_some)(x, count, fill);

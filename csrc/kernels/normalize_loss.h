@@ -1,5 +1,5 @@
-/* Cross-entropy from log-probabilities p of one floating-point dtype; see ../normalize.h. For a sample
- * of class t, with label smoothing e over C classes (torch.nn.functional.cross_entropy):
+/* Cross-entropy from log-probabilities p of one floating-point dtype; see ../normalize.h. For a
+ * sample of class t, with label smoothing e over C classes (torch.nn.functional.cross_entropy):
  *
  *   loss         = sum_c -q[c] p[c]        q[c] = (1 - e) w[t] [c == t] + e / C w[c]
  *   d loss / d x = exp(p) sum(q) - q       as p = log_softmax(x)
@@ -54,8 +54,8 @@ static int NAME(cross_entropy)(const mg_cross_entropy_task *task, const void *lo
     return 1;
 }
 
-/* What one sample's derivative is made of: a[c] = power * exp(p[c]) - level * w[c], less `spike` at the
- * target. Returns 0 where the target is no class. */
+/* What one sample's derivative is made of: a[c] = power * exp(p[c]) - level * w[c], less `spike` at
+ * the target. Returns 0 where the target is no class. */
 INLINE int NAME(loss_slope)(const mg_cross_entropy_task *task, int64_t target, double scale,
                             T *power, T *level, T *spike) {
     *power = *level = *spike = 0;

@@ -1,14 +1,14 @@
 /* Reductions of one dtype: over rows of neighbouring elements, and over columns; see ../reduce.h.
  *
- * Sums of float32 run in float32 lanes for at most SUM_BLOCK vectors a lane; then the lanes are added
- * up and their total goes into a double. A lane therefore adds few numbers and the rounding errors do
- * not grow with the length. The driver (reduce.c) joins the parts of a long row in pairs. */
+ * Sums of float32 run in float32 lanes for SUM_ADDITIONS additions at most. Then the lanes are
+ * added up and their total goes into a double: a lane adds few numbers, and the rounding error
+ * does not grow with the length. The driver (reduce.c) joins the parts of a long row in pairs. */
 
 #if MG_IS_FLOAT
 #include "lanes.h"
 #endif
 
-/* The lanes that the accumulators of a block have added up before they are emptied into a double. */
+/* Additions to one lane of an accumulator before the lanes are emptied into a double. */
 #define SUM_ADDITIONS 64
 #define COLUMN_TILE 64
 
@@ -26,9 +26,9 @@
 #define IS_NAN(x) 0
 #endif
 
-/* Whether `candidate` takes the place of `best` as the largest (or smallest) so far. NaN takes it from
- * every number and keeps it against them; a caller that wants the first of several NaN asks itself
- * whether best is one. */
+/* Whether `candidate` takes the place of `best` as the largest (or smallest) so far. NaN takes it
+ * from every number and keeps it against them; a caller that wants the first of several NaN asks
+ * itself whether best is one. */
 INLINE int NAME(beats)(T candidate, T best, int minimum) {
     return (minimum ? candidate < best : candidate > best) | IS_NAN(candidate);
 }
@@ -87,8 +87,8 @@ static void NAME(sum_rows)(const void *input, int64_t rows, int64_t row_stride, 
     }
 }
 
-/* Adds up `rows` <= SUM_ADDITIONS * unroll rows of `vectors` vectors each; `unroll` rows at a time in
- * sums of their own, since a chain of additions waits for each. The counts are constants. */
+/* Adds up `rows` <= SUM_ADDITIONS * unroll rows of `vectors` vectors each; `unroll` rows at a time
+ * in sums of their own, since a chain of additions waits for each. The counts are constants. */
 INLINE void NAME(sum_tile)(const T *x, int64_t rows, int64_t row_stride, int vectors, int unroll,
                            T *tile) {
     V sum[8];
@@ -259,7 +259,7 @@ static void NAME(min_columns)(const void *x, int64_t n, int64_t row_stride, int6
     NAME(extreme_columns)(x, n, row_stride, columns, values, 1);
 }
 
-/* ---- positions of extremes: the first where several are equal, the first NaN where there is one ---- */
+/* ---- positions of extremes: the first of equal ones, the first NaN if there is one ---- */
 
 /* The extreme of a block is found at full speed; only a block that improves on the best so far is
  * searched for the place. */

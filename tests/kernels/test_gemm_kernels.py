@@ -25,7 +25,7 @@ def product(a, b, bias=None, transpose_a=0, transpose_b=0, layouts=("contiguous"
 
 
 def check(got, a, b, bias=0.0):
-    """The error of a dot product of length k is below some k units of |a| |b| (Higham 2002, 3.1)."""
+    """The error of a dot product of length k is below k units of |a| |b| (Higham 2002, 3.1)."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     wanted = a @ b + bias
     bound = (np.abs(a) @ np.abs(b) + np.abs(bias)) * np.finfo(got.dtype).eps * (a.shape[-1] + 4)
