@@ -43,7 +43,7 @@ OPERATIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "exp": lambda lib, a, b: a.exp(),
     "tanh": lambda lib, a, b: a.tanh(),
     "sum": lambda lib, a, b: a.sum(),
-    "softmax": lambda lib, a, b: a.softmax(1),
+    "softmax": lambda lib, a, b: lib.nn.functional.softmax(a, 1),
     "transpose": lambda lib, a, b: a.t(),
 }
 

@@ -123,6 +123,34 @@ def evaluate(
     return rows
 
 
+def groups(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each group of single operations: the geometric means of its rows."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if ": " in row["case"]:
+            found.setdefault(row["case"].split(": ")[0], []).append(row)
+    result = []
+    for name, members in found.items():
+        first = members[0]
+        mean = statistics.geometric_mean
+        medians = {
+            library: {
+                threads: mean([row["medians_us"][library][threads] for row in members])
+                for threads in by_threads
+            }
+            for library, by_threads in first["medians_us"].items()
+        }
+        ratios = {
+            library: mean([row["ratios"][library] for row in members])
+            for library in first["ratios"]
+        }
+        case = f"{name}: geometric mean of {len(members)}"
+        result.append(
+            {"case": case, "medians_us": medians, "ratios": ratios, "goal": first["goal"]}
+        )
+    return result
+
+
 def table(rows: Sequence[dict[str, Any]], libraries: Sequence[str]) -> str:
     """The rows as text."""
     columns = [(library, threads) for library in libraries for threads in THREADS]
@@ -174,6 +202,7 @@ def main() -> int:
     for worker in workers:
         worker.close()
     rows = evaluate(times, names)
+    rows += groups(rows)
     print(f"{facts['processor']}, {facts['processors']} processors, {facts['system']}")
     print(f"load at the start {facts['load']:.1f}, Python {facts['python']}")
     for library, fact in facts["libraries"].items():

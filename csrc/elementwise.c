@@ -235,7 +235,16 @@ mg_array *mg_binary(int op, mg_array *a, mg_array *b, mg_array *out) {
         flags = broadcast_flags(a, b, ndim, shape);
     }
     if (dtype != b->dtype || (a->flags | b->flags) & MG_WEAK) dtype = mg_result_type(a, b);
+    if ((a->dtype == MG_BOOL || b->dtype == MG_BOOL) && dtype != MG_BOOL &&
+        strcmp(asked->name, "sub") == 0) {
+        mg_fail(MG_RUNTIME_ERROR,
+                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
+                "invert a mask, use the `~` or `logical_not()` operator instead.");
+        return NULL;
+    }
     if (resolve(mg_binary_operations, &op, &dtype)) return NULL;
+    if (a->dtype != dtype) flags |= MG_BROADCAST_FIRST;
+    if (b->dtype != dtype) flags |= MG_BROADCAST_SECOND;
     const int result = mg_binary_operations[op].result == MG_RESULT_BOOL ? MG_BOOL : dtype;
     mg_array *arrays[3] = {out, a, b};
     if (!out) {

@@ -1,7 +1,7 @@
 /* Indexing by integer arrays (NumPy's "advanced indexing") and the positions of nonzero elements.
  *
- * The index arrays broadcast together to a shape B. The indexed dimensions of the array give way to B:
- * in their place where they are neighbours, otherwise in front. So the result always reads
+ * The index arrays broadcast together to a shape B. The indexed dimensions of the array give way to
+ * B: in their place where they are neighbours, otherwise in front. So the result always reads
  *     (outer dimensions, B, inner dimensions),
  * and element b of B stands for one memory offset, computed and checked before anything is written.
  */
@@ -48,24 +48,37 @@ typedef struct index_loops {
 } index_loops;
 
 static const index_loops loops[MG_DTYPE_COUNT] = {
-    {gather_bool, {copy_run_bool, add_run_bool}, {copy_elements_bool, add_elements_bool},
+    {gather_bool,
+     {copy_run_bool, add_run_bool},
+     {copy_elements_bool, add_elements_bool},
      find_nonzero_bool},
-    {gather_uint8, {copy_run_uint8, add_run_uint8}, {copy_elements_uint8, add_elements_uint8},
+    {gather_uint8,
+     {copy_run_uint8, add_run_uint8},
+     {copy_elements_uint8, add_elements_uint8},
      find_nonzero_uint8},
-    {gather_int32, {copy_run_int32, add_run_int32}, {copy_elements_int32, add_elements_int32},
+    {gather_int32,
+     {copy_run_int32, add_run_int32},
+     {copy_elements_int32, add_elements_int32},
      find_nonzero_int32},
-    {gather_int64, {copy_run_int64, add_run_int64}, {copy_elements_int64, add_elements_int64},
+    {gather_int64,
+     {copy_run_int64, add_run_int64},
+     {copy_elements_int64, add_elements_int64},
      find_nonzero_int64},
-    {gather_float32, {copy_run_float32, add_run_float32}, {copy_elements_float32, add_elements_float32},
+    {gather_float32,
+     {copy_run_float32, add_run_float32},
+     {copy_elements_float32, add_elements_float32},
      find_nonzero_float32},
-    {gather_float64, {copy_run_float64, add_run_float64}, {copy_elements_float64, add_elements_float64},
+    {gather_float64,
+     {copy_run_float64, add_run_float64},
+     {copy_elements_float64, add_elements_float64},
      find_nonzero_float64},
 };
 
 enum { PIECE_ELEMENTS = 16384, COLUMNS = 256, WINDOW = 256 };
 
-/* Some dimensions of the result, seen in two memories: of the indexed array, and of the other operand
- * (the result, or the values to be written). Dimensions that lie evenly in both are merged. */
+/* Some dimensions of the result, seen in two memories: of the indexed array, and of the other
+ * operand (the result, or the values to be written). Dimensions that lie evenly in both are merged.
+ * */
 typedef struct block {
     int ndim;
     int64_t size;
@@ -117,7 +130,8 @@ static int outer_count(const mg_array *a, mg_array *const *indices) {
 }
 
 /* The common shape of the index arrays; -1 where there is none. */
-static int broadcast_indices(const mg_array *a, mg_array *const *indices, int *ndim, int64_t *shape) {
+static int broadcast_indices(const mg_array *a, mg_array *const *indices, int *ndim,
+                             int64_t *shape) {
     int wide = 0;
     for (int d = 0; d < a->ndim; d++)
         if (indices[d] && indices[d]->ndim > wide) wide = indices[d]->ndim;
@@ -161,8 +175,8 @@ static int select_shape(const char *op, const mg_array *a, mg_array *const *indi
     s->first = outer_count(a, indices);
     if (s->ndim > MG_MAX_DIMS)
         return mg_fail(MG_INDEX_ERROR,
-                       "%s: the result would have %d dimensions; tensors have at most %d", op, s->ndim,
-                       MG_MAX_DIMS);
+                       "%s: the result would have %d dimensions; tensors have at most %d", op,
+                       s->ndim, MG_MAX_DIMS);
     memcpy(s->shape + s->first, chosen, (size_t)s->chosen_ndim * sizeof *chosen);
     for (int d = 0; d < a->ndim; d++) {
         if (indices[d]) continue;
@@ -172,7 +186,8 @@ static int select_shape(const char *op, const mg_array *a, mg_array *const *indi
     return 0;
 }
 
-/* Sorts the dimensions into blocks; other_strides: of the other operand, for the result's dimensions. */
+/* Sorts the dimensions into blocks; other_strides: of the other operand, for the result's
+ * dimensions. */
 static void select_blocks(const mg_array *a, mg_array *const *indices, const int64_t *other_strides,
                           selection *s) {
     s->outer.size = s->chosen.size = s->inner.size = 1;
@@ -180,7 +195,8 @@ static void select_blocks(const mg_array *a, mg_array *const *indices, const int
     for (int d = 0; d < a->ndim; d++) {
         if (indices[d]) continue;
         int inside = seen >= s->first, at = inside ? seen + s->chosen_ndim : seen;
-        add_dimension(inside ? &s->inner : &s->outer, a->shape[d], a->strides[d], other_strides[at]);
+        add_dimension(inside ? &s->inner : &s->outer, a->shape[d], a->strides[d],
+                      other_strides[at]);
         seen++;
     }
     for (int d = s->first; d < s->first + s->chosen_ndim; d++)
@@ -202,8 +218,7 @@ static mg_array broadcast_index(const mg_array *index, const selection *s) {
 }
 
 /* The memory offsets of B's elements in `a`; NULL and IndexError where an index is out of range. */
-static int64_t *index_offsets(const mg_array *a, mg_array *const *indices,
-                              const selection *s) {
+static int64_t *index_offsets(const mg_array *a, mg_array *const *indices, const selection *s) {
     int64_t total = s->chosen.size;
     int64_t *offsets = mg_scratch(MG_SCRATCH_WORK, (total + 1) * (int64_t)sizeof *offsets);
     if (!offsets) return NULL;
@@ -244,8 +259,8 @@ static void gather_block(const block *inner, char *to, const char *from, int64_t
     int last = inner->ndim - 1;
     int64_t run = last < 0 ? 1 : inner->shape[last], stride = last < 0 ? 1 : inner->strides[last];
     for (int64_t i = 0; i < inner->size; i += run)
-        mg_copy_strided(to + i * item, 1, from + block_offset(inner, inner->strides, i) * item, stride,
-                        run, item);
+        mg_copy_strided(to + i * item, 1, from + block_offset(inner, inner->strides, i) * item,
+                        stride, run, item);
 }
 
 /* Rows [begin, end) of the result seen as (outer x B, inner). */
@@ -314,8 +329,9 @@ static void put_block(const putting *put, int64_t to, int64_t from, int64_t begi
     }
 }
 
-/* Units [begin, end) of (outer, pieces of columns). Within a unit the b follow each other in order, and no
- * two units share memory: duplicate indices have the same result whatever the number of threads. */
+/* Units [begin, end) of (outer, pieces of columns). Within a unit the b follow each other in order,
+ * and no two units share memory: duplicate indices have the same result whatever the number of
+ * threads. */
 static void put_units(void *context, int64_t begin, int64_t end) {
     const putting *put = context;
     const block *outer = &put->selection->outer, *chosen = &put->selection->chosen;
@@ -329,9 +345,11 @@ static void put_units(void *context, int64_t begin, int64_t end) {
         int64_t to = block_offset(outer, outer->strides, p);
         int64_t from = block_offset(outer, outer->other_strides, p);
         if (inner->size == 1 && chosen->ndim <= 1) {
-            loops[dtype].put_elements[put->accumulate](
-                put->destination->data + to * item, put->offsets, put->values->data + from * item,
-                chosen->ndim ? chosen->other_strides[0] : 0, chosen->size);
+            loops[dtype].put_elements[put->accumulate](put->destination->data + to * item,
+                                                       put->offsets,
+                                                       put->values->data + from * item,
+                                                       chosen->ndim ? chosen->other_strides[0] : 0,
+                                                       chosen->size);
             continue;
         }
         for (int64_t b = 0; b < chosen->size; b++)
@@ -340,8 +358,8 @@ static void put_units(void *context, int64_t begin, int64_t end) {
     }
 }
 
-/* Strides of `values` broadcast to the result's shape; -1 where they do not fit. Leading dimensions of
- * size 1 that the result does not have are left out. */
+/* Strides of `values` broadcast to the result's shape; -1 where they do not fit. Leading dimensions
+ * of size 1 that the result does not have are left out. */
 static int value_strides(const mg_array *values, const selection *s, int64_t *strides) {
     int extra = s->ndim - values->ndim;
     for (int d = 0; d < -extra; d++)
@@ -375,12 +393,13 @@ int mg_run_index_put(const mg_launch *launch) {
 
 /* ---- entries ---- */
 
-/* One entry for each dimension of `a`; -1 and an error where there are more indices than dimensions. */
+/* One entry for each dimension of `a`; -1 and an error where there are more indices than
+ * dimensions. */
 static int complete_indices(const char *op, const mg_array *a, int count, mg_array **indices,
                             mg_array **complete) {
     if (count > a->ndim)
-        return mg_fail(MG_INDEX_ERROR, "%s: too many indices for tensor of dimension %d (got %d)", op,
-                       a->ndim, count);
+        return mg_fail(MG_INDEX_ERROR, "%s: too many indices for tensor of dimension %d (got %d)",
+                       op, a->ndim, count);
     for (int d = 0; d < a->ndim; d++) complete[d] = d < count ? indices[d] : NULL;
     return 0;
 }
@@ -395,8 +414,10 @@ mg_array *mg_index(mg_array *a, int count, mg_array **indices) {
     if (!out) return NULL;
     arrays[0] = out;
     arrays[1] = a;
-    mg_launch launch = {
-        .kernel = MG_KERNEL_index, .outputs = 1, .count = a->ndim + 2, .arrays = arrays};
+    mg_launch launch = {.kernel = MG_KERNEL_index,
+                        .outputs = 1,
+                        .count = a->ndim + 2,
+                        .arrays = arrays};
     if (mg_submit(&launch, 0, "index") == 0) return out;
     mg_release(out);
     return NULL;
@@ -414,12 +435,14 @@ int mg_index_put(mg_array *destination, int count, mg_array **indices, mg_array 
     if (value_strides(values, &s, strides)) {
         mg_array result = {.ndim = s.ndim};
         memcpy(result.shape, s.shape, sizeof s.shape);
-        return mg_fail(MG_RUNTIME_ERROR,
-                       "shape mismatch: value tensor of shape %s cannot be broadcast to indexing result "
-                       "of shape %s",
-                       mg_shape_text(values), mg_shape_text(&result));
+        return mg_fail(
+            MG_RUNTIME_ERROR,
+            "shape mismatch: value tensor of shape %s cannot be broadcast to indexing result "
+            "of shape %s",
+            mg_shape_text(values), mg_shape_text(&result));
     }
-    /* Values of another dtype are converted; values in the same memory must not change while read. */
+    /* Values of another dtype are converted; values in the same memory must not change while read.
+     * */
     if (values->dtype != destination->dtype || mg_same_storage(values, destination))
         values = mg_cast(values, destination->dtype);
     else
@@ -449,23 +472,25 @@ static int64_t find_nonzero(const mg_array *a, int64_t *found) {
             source = a->data + begin * mg_item_size(a->dtype);
         else
             mg_gather_run(a, begin, count, window);
-        matches += loops[a->dtype].find_nonzero(source, count, begin, found ? found + matches : NULL);
+        matches +=
+            loops[a->dtype].find_nonzero(source, count, begin, found ? found + matches : NULL);
     }
     return matches;
 }
 
 mg_array *mg_nonzero(mg_array *a) {
     if (mg_is_recording()) {
-        mg_fail(MG_RUNTIME_ERROR,
-                "nonzero: the number of matches depends on values, so it cannot be part of a recorded "
-                "plan. Compute it outside of the recorded function, or use where() with a mask.");
+        mg_fail(
+            MG_RUNTIME_ERROR,
+            "nonzero: the number of matches depends on values, so it cannot be part of a recorded "
+            "plan. Compute it outside of the recorded function, or use where() with a mask.");
         return NULL;
     }
     int64_t matches = find_nonzero(a, NULL), shape[2] = {matches, a->ndim};
     mg_array *out = mg_empty(MG_INT64, 2, shape);
     if (!out || out->size == 0) return out;
-    /* The row-major positions fill the front; from the last match backwards they turn into rows, which
-     * never reach a position that is still to be read. */
+    /* The row-major positions fill the front; from the last match backwards they turn into rows,
+     * which never reach a position that is still to be read. */
     int64_t *rows = (int64_t *)out->data;
     find_nonzero(a, rows);
     for (int64_t match = matches - 1; match >= 0; match--) {

@@ -1,5 +1,5 @@
-/* The loops of index.c for one type. The including file has defined INDEX_T, INDEX_NAME and INDEX_ADD;
- * they are undefined again at the end. Strides and offsets count elements. */
+/* The loops of index.c for one type. The including file has defined INDEX_T, INDEX_NAME and
+ * INDEX_ADD; they are undefined again at the end. Strides and offsets count elements. */
 
 static void INDEX_NAME(gather)(void *to, const void *from, const int64_t *offsets, int64_t count) {
     INDEX_T *target = to;
@@ -42,8 +42,10 @@ static void INDEX_NAME(add_elements)(void *to, const int64_t *offsets, const voi
     }
 }
 
-/* Notes first + i for each element that is not zero, and returns how many; found NULL only counts. */
-static int64_t INDEX_NAME(find_nonzero)(const void *from, int64_t count, int64_t first, int64_t *found) {
+/* Notes first + i for each element that is not zero, and returns how many; found NULL only counts.
+ * */
+static int64_t INDEX_NAME(find_nonzero)(const void *from, int64_t count, int64_t first,
+                                        int64_t *found) {
     const INDEX_T *source = from;
     int64_t matches = 0;
     if (!found)

@@ -1,14 +1,14 @@
-/* Optimizer steps: one launch over all parameters of a group. The elements of all parameters count as
- * one long row, cut in fixed pieces, so that many small tensors cost one loop and a large one is shared
- * between threads. */
+/* Optimizer steps: one launch over all parameters of a group. The elements of all parameters count
+ * as one long row, cut in fixed pieces, so that many small tensors cost one loop and a large one is
+ * shared between threads. */
 #include "strided.h"
 
 enum { PIECE = 8192, WINDOW = 512, MAX_ROLES = 5 };
 enum { LR, MOMENTUM, DAMPENING, SGD_DECAY, NESTEROV, SGD_MAXIMIZE, SGD_NUMBERS };
 enum { BETA1 = 1, BETA2, EPS, ADAM_DECAY, AMSGRAD, ADAM_MAXIMIZE, DECOUPLED, ADAM_NUMBERS };
 
-/* What one parameter brings to a step. A role is a tensor of the parameter's shape: parameter, gradient,
- * then what the optimizer remembers; NULL where the step has no use for it. */
+/* What one parameter brings to a step. A role is a tensor of the parameter's shape: parameter,
+ * gradient, then what the optimizer remembers; NULL where the step has no use for it. */
 typedef struct member {
     int64_t begin; /* of its elements in the row */
     mg_array *roles[MAX_ROLES];
@@ -36,7 +36,8 @@ static void update_adam(const member *of, int64_t count, char *const *data) {
                                          data[4]);
 }
 
-/* Elements [begin, end) of one parameter. What is not contiguous passes through a window on the stack. */
+/* Elements [begin, end) of one parameter. What is not contiguous passes through a window on the
+ * stack. */
 static void update_member(const row *row, const member *of, int64_t begin, int64_t end) {
     char *data[MAX_ROLES];
     int64_t item = mg_item_size(of->roles[0]->dtype);
@@ -94,7 +95,8 @@ static member *add_member(row *row, mg_array *const *roles, int count) {
 
 static void update_row(row *row, double nanoseconds) {
     if (row->elements)
-        mg_parallel_for(row->elements, PIECE, nanoseconds * (double)row->elements, update_piece, row);
+        mg_parallel_for(row->elements, PIECE, nanoseconds * (double)row->elements, update_piece,
+                        row);
 }
 
 /* arrays: parameters (n), buffers (n), started; gradients (n), hyperparameters. integers: n. */
@@ -132,15 +134,15 @@ int mg_run_sgd(const mg_launch *launch) {
 static mg_adam_step adam_step(const double *number, double t) {
     double correction1 = 1 - pow(number[BETA1], t), correction2 = 1 - pow(number[BETA2], t);
     int decoupled = number[DECOUPLED] != 0;
-    return (mg_adam_step){
-        .beta1 = number[BETA1],
-        .beta2 = number[BETA2],
-        .eps = number[EPS],
-        .decay = decoupled ? 1 - number[LR] * number[ADAM_DECAY] : number[ADAM_DECAY],
-        .step_size = number[LR] / correction1,
-        .root_scale = 1 / sqrt(correction2),
-        .decoupled = decoupled,
-        .maximize = number[ADAM_MAXIMIZE] != 0};
+    return (mg_adam_step){.beta1 = number[BETA1],
+                          .beta2 = number[BETA2],
+                          .eps = number[EPS],
+                          .decay =
+                              decoupled ? 1 - number[LR] * number[ADAM_DECAY] : number[ADAM_DECAY],
+                          .step_size = number[LR] / correction1,
+                          .root_scale = 1 / sqrt(correction2),
+                          .decoupled = decoupled,
+                          .maximize = number[ADAM_MAXIMIZE] != 0};
 }
 
 /* arrays: parameters, averages, squares, max_squares, steps, gradients (n each), hyperparameters.
@@ -156,9 +158,10 @@ int mg_run_adam(const mg_launch *launch) {
     if (!row.member) return -1;
     for (int64_t i = 0; amsgrad && i < n; i++)
         if (gradients[i] && !max_squares[i])
-            return mg_fail(MG_RUNTIME_ERROR,
-                           "adam: amsgrad is on but parameter %lld has no max_square; create it first",
-                           (long long)i);
+            return mg_fail(
+                MG_RUNTIME_ERROR,
+                "adam: amsgrad is on but parameter %lld has no max_square; create it first",
+                (long long)i);
     float known = -1; /* the parameters of a group have mostly taken the same number of steps */
     mg_adam_step shared = {0};
     for (int64_t i = 0; i < n; i++) {
@@ -177,14 +180,15 @@ int mg_run_adam(const mg_launch *launch) {
 /* ---- entries ---- */
 
 /* A tensor that accompanies parameter `i`: of its shape and dtype. */
-static int check_like(const char *op, const char *role, int i, mg_array *parameter, mg_array *array) {
+static int check_like(const char *op, const char *role, int i, mg_array *parameter,
+                      mg_array *array) {
     if (!array)
         return mg_fail(MG_RUNTIME_ERROR, "%s: parameter %d of shape %s has no %s", op, i,
                        mg_shape_text(parameter), role);
     if (array->dtype != parameter->dtype || !mg_same_shape(array, parameter))
         return mg_fail(MG_RUNTIME_ERROR,
-                       "%s: the %s of parameter %d must be like the parameter (%s %s), got %s %s", op,
-                       role, i, mg_dtype_name(parameter->dtype), mg_shape_text(parameter),
+                       "%s: the %s of parameter %d must be like the parameter (%s %s), got %s %s",
+                       op, role, i, mg_dtype_name(parameter->dtype), mg_shape_text(parameter),
                        mg_dtype_name(array->dtype), mg_shape_text(array));
     return 0;
 }
@@ -198,20 +202,21 @@ static int check_parameter(const char *op, int i, mg_array *parameter, mg_array 
     return check_like(op, "gradient", i, parameter, gradient);
 }
 
-static int check_vector(const char *op, const char *role, mg_array *array, int dtype, int64_t size) {
+static int check_vector(const char *op, const char *role, mg_array *array, int dtype,
+                        int64_t size) {
     if (array && array->dtype == dtype && array->size >= size && mg_is_contiguous(array)) return 0;
-    return mg_fail(MG_RUNTIME_ERROR, "%s: %s must be a contiguous %s tensor of %lld elements", op, role,
-                   mg_dtype_name(dtype), (long long)size);
+    return mg_fail(MG_RUNTIME_ERROR, "%s: %s must be a contiguous %s tensor of %lld elements", op,
+                   role, mg_dtype_name(dtype), (long long)size);
 }
 
-/* Checks and takes in one list of states. Where a gradient is missing its parameter is left out, and the
- * launch has NULL there: its memory counts as not written. */
+/* Checks and takes in one list of states. Where a gradient is missing its parameter is left out,
+ * and the launch has NULL there: its memory counts as not written. */
 static int take_states(const char *op, const char *role, int count, mg_array **parameters,
                        mg_array **gradients, mg_array **states, mg_array **taken) {
     for (int i = 0; i < count; i++) {
         taken[i] = states && gradients[i] ? states[i] : NULL;
-        if (states && gradients[i] && (check_like(op, role, i, parameters[i], states[i]) ||
-                                       mg_check_writable(op, states[i])))
+        if (states && gradients[i] &&
+            (check_like(op, role, i, parameters[i], states[i]) || mg_check_writable(op, states[i])))
             return -1;
     }
     return 0;
@@ -257,7 +262,8 @@ int mg_sgd(int count, mg_array **parameters, mg_array **gradients, mg_array **bu
 }
 
 int mg_adam(int count, mg_array **parameters, mg_array **gradients, mg_array **averages,
-            mg_array **squares, mg_array **max_squares, mg_array **steps, mg_array *hyperparameters) {
+            mg_array **squares, mg_array **max_squares, mg_array **steps,
+            mg_array *hyperparameters) {
     static const char op[] = "adam";
     mg_array *usual[USUAL_OPERANDS], **arrays = usual;
     int operands = 6 * count + 1, failed;
@@ -274,8 +280,7 @@ int mg_adam(int count, mg_array **parameters, mg_array **gradients, mg_array **a
         arrays[4 * count + i] = gradients[i] ? steps[i] : NULL;
         failed = gradients[i] && check_vector(op, "every step", steps[i], MG_FLOAT32, 1);
     }
-    failed = failed ||
-             submit(MG_KERNEL_adam, 5 * count, operands, arrays, count, "Adam.step");
+    failed = failed || submit(MG_KERNEL_adam, 5 * count, operands, arrays, count, "Adam.step");
     if (arrays != usual) free(arrays);
     return failed ? -1 : 0;
 }

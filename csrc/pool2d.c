@@ -1,10 +1,19 @@
 /* Max and average pooling over the last two dimensions of (C, H, W) or (N, C, H, W).
  *
- * Max pooling notes where in its plane each value came from; its backward is then a scatter, and the
- * backward of that a gather, whatever the geometry was. */
+ * Max pooling notes where in its plane each value came from; its backward is then a scatter, and
+ * the backward of that a gather, whatever the geometry was. */
 #include "core.h"
 
-enum { KERNEL, STRIDE = 2, PADDING = 4, DILATION = 6, CEIL_MODE = 8, INCLUDE_PAD, DIVISOR, GEOMETRY };
+enum {
+    KERNEL,
+    STRIDE = 2,
+    PADDING = 4,
+    DILATION = 6,
+    CEIL_MODE = 8,
+    INCLUDE_PAD,
+    DIVISOR,
+    GEOMETRY
+};
 enum { PIECE_ELEMENTS = 16384 };
 
 /* ---- geometry ---- */
@@ -17,16 +26,17 @@ static int check_input(const char *op, const mg_array *input) {
     int valid = input->ndim == 3 || input->ndim == 4;
     for (int d = input->ndim == 4; valid && d < input->ndim; d++) valid = input->shape[d] > 0;
     if (valid) return 0;
-    return mg_fail(MG_RUNTIME_ERROR,
-                   "%s: Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, "
-                   "but got: %s",
-                   op, mg_shape_text(input));
+    return mg_fail(
+        MG_RUNTIME_ERROR,
+        "%s: Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, "
+        "but got: %s",
+        op, mg_shape_text(input));
 }
 
 static int check_pair(const char *op, const char *name, const int64_t *pair) {
     if (pair[0] > 0 && pair[1] > 0) return 0;
-    return mg_fail(MG_RUNTIME_ERROR, "%s: %s should be greater than zero, but got (%lld, %lld)", op, name,
-                   (long long)pair[0], (long long)pair[1]);
+    return mg_fail(MG_RUNTIME_ERROR, "%s: %s should be greater than zero, but got (%lld, %lld)", op,
+                   name, (long long)pair[0], (long long)pair[1]);
 }
 
 static mg_pool2d pool_of(const int64_t *geometry, int64_t height, int64_t width) {
@@ -41,8 +51,8 @@ static mg_pool2d pool_of(const int64_t *geometry, int64_t height, int64_t width)
     return pool;
 }
 
-/* Fills the pool from the input's last two dimensions; the output's size by torch's rule: with ceil_mode
- * the last window must still start inside of the input or its left padding. */
+/* Fills the pool from the input's last two dimensions; the output's size by torch's rule: with
+ * ceil_mode the last window must still start inside of the input or its left padding. */
 static int describe_pool(const char *op, int64_t height, int64_t width, const int64_t *geometry,
                          mg_pool2d *pool) {
     *pool = pool_of(geometry, height, width);
@@ -57,24 +67,26 @@ static int describe_pool(const char *op, int64_t height, int64_t width, const in
             return mg_fail(MG_RUNTIME_ERROR, "%s: pad must be non-negative, but got pad: %lld", op,
                            (long long)padding);
         if (padding > reach / 2)
-            return mg_fail(MG_RUNTIME_ERROR,
-                           "%s: pad should be at most half of effective kernel size, but got pad=%lld, "
-                           "kernel_size=%lld and dilation=%lld",
-                           op, (long long)padding, (long long)pool->kernel[d],
-                           (long long)pool->dilation[d]);
+            return mg_fail(
+                MG_RUNTIME_ERROR,
+                "%s: pad should be at most half of effective kernel size, but got pad=%lld, "
+                "kernel_size=%lld and dilation=%lld",
+                op, (long long)padding, (long long)pool->kernel[d], (long long)pool->dilation[d]);
         int64_t room = size + 2 * padding - reach + (geometry[CEIL_MODE] ? stride - 1 : 0);
         out[d] = room < 0 ? 0 : room / stride + 1;
         if (geometry[CEIL_MODE] && (out[d] - 1) * stride >= size + padding) out[d]--;
     }
     if (out[0] < 1 || out[1] < 1)
-        return mg_fail(MG_RUNTIME_ERROR,
-                       "%s: Given input size: (%lldx%lld). Calculated output size: (%lldx%lld). Output "
-                       "size is too small",
-                       op, (long long)height, (long long)width, (long long)out[0], (long long)out[1]);
+        return mg_fail(
+            MG_RUNTIME_ERROR,
+            "%s: Given input size: (%lldx%lld). Calculated output size: (%lldx%lld). Output "
+            "size is too small",
+            op, (long long)height, (long long)width, (long long)out[0], (long long)out[1]);
     if (height > INT32_MAX / width)
-        return mg_fail(MG_RUNTIME_ERROR,
-                       "%s: a plane has at most 2^31 - 1 elements, got %lld x %lld; pool it in parts", op,
-                       (long long)height, (long long)width);
+        return mg_fail(
+            MG_RUNTIME_ERROR,
+            "%s: a plane has at most 2^31 - 1 elements, got %lld x %lld; pool it in parts", op,
+            (long long)height, (long long)width);
     pool->out_height = out[0];
     pool->out_width = out[1];
     return 0;
@@ -103,7 +115,7 @@ typedef struct job {
     mg_pool2d pool;
     int dtype;
     mg_array *arrays[3];
-    int failed; /* atomic: some index lay outside of its plane ... */
+    int failed;    /* atomic: some index lay outside of its plane ... */
     int64_t wrong; /* ... this one */
 } job;
 
@@ -111,7 +123,8 @@ typedef struct job {
 static job job_of(const mg_launch *launch, const mg_array *image, const mg_array *pooled) {
     job job = {.dtype = image->dtype};
     memcpy(job.arrays, launch->arrays, (size_t)launch->count * sizeof *job.arrays);
-    job.pool = pool_of(launch->integers, image->shape[image->ndim - 2], image->shape[image->ndim - 1]);
+    job.pool =
+        pool_of(launch->integers, image->shape[image->ndim - 2], image->shape[image->ndim - 1]);
     job.pool.planes = plane_count(image);
     job.pool.out_height = pooled->shape[pooled->ndim - 2];
     job.pool.out_width = pooled->shape[pooled->ndim - 1];
@@ -119,7 +132,8 @@ static job job_of(const mg_launch *launch, const mg_array *image, const mg_array
 }
 
 /* Runs the body over pieces of `count` rows or planes, each of about `elements` elements. */
-static void run_pieces(job *job, int64_t count, int64_t elements, double nanoseconds, mg_body body) {
+static void run_pieces(job *job, int64_t count, int64_t elements, double nanoseconds,
+                       mg_body body) {
     int64_t piece = elements < PIECE_ELEMENTS ? PIECE_ELEMENTS / (elements ? elements : 1) : 1;
     if (count) mg_parallel_for(count, piece, nanoseconds * (double)(count * elements), body, job);
 }
@@ -134,7 +148,8 @@ static void max_piece(void *context, int64_t begin, int64_t end) {
 int mg_run_max_pool2d(const mg_launch *launch) {
     job job = job_of(launch, launch->arrays[2], launch->arrays[0]);
     double taps = (double)(job.pool.kernel[0] * job.pool.kernel[1]);
-    run_pieces(&job, job.pool.planes * job.pool.out_height, job.pool.out_width, 0.3 * taps, max_piece);
+    run_pieces(&job, job.pool.planes * job.pool.out_height, job.pool.out_width, 0.3 * taps,
+               max_piece);
     return 0;
 }
 
@@ -159,9 +174,11 @@ static void average_backward_piece(void *context, int64_t begin, int64_t end) {
     int64_t item = mg_item_size(job->dtype), size = plane_size(grad_input);
     memset(grad_input->data + begin * size * item, 0, (size_t)((end - begin) * size * item));
     for (int64_t plane = begin; plane < end; plane++)
-        mg_active_isa->pool2d.average_backward[job->dtype](
-            &job->pool, grad_output->data + plane * plane_size(grad_output) * item,
-            grad_input->data + plane * size * item);
+        mg_active_isa->pool2d.average_backward[job->dtype](&job->pool,
+                                                           grad_output->data +
+                                                               plane * plane_size(grad_output) *
+                                                                   item,
+                                                           grad_input->data + plane * size * item);
 }
 
 /* arrays: grad_input; grad_output. integers: geometry */
@@ -185,11 +202,13 @@ static int report_failure(const char *op, const job *job, const mg_array *image)
 static void gather_piece(void *context, int64_t begin, int64_t end) {
     job *job = context;
     mg_array *values = job->arrays[0], *input = job->arrays[1], *indices = job->arrays[2];
-    int64_t item = mg_item_size(job->dtype), count = plane_size(values), size = plane_size(input), wrong;
+    int64_t item = mg_item_size(job->dtype), count = plane_size(values), size = plane_size(input),
+            wrong;
     for (int64_t plane = begin; plane < end; plane++)
-        if (mg_active_isa->pool2d.gather[job->dtype](
-                count, (int64_t *)indices->data + plane * count, size,
-                input->data + plane * size * item, values->data + plane * count * item, &wrong))
+        if (mg_active_isa->pool2d.gather[job->dtype](count,
+                                                     (int64_t *)indices->data + plane * count, size,
+                                                     input->data + plane * size * item,
+                                                     values->data + plane * count * item, &wrong))
             note_failure(job, wrong);
 }
 
@@ -205,11 +224,13 @@ int mg_run_plane_gather(const mg_launch *launch) {
 static void scatter_piece(void *context, int64_t begin, int64_t end) {
     job *job = context;
     mg_array *out = job->arrays[0], *values = job->arrays[1], *indices = job->arrays[2];
-    int64_t item = mg_item_size(job->dtype), count = plane_size(values), size = plane_size(out), wrong;
+    int64_t item = mg_item_size(job->dtype), count = plane_size(values), size = plane_size(out),
+            wrong;
     for (int64_t plane = begin; plane < end; plane++)
-        if (mg_active_isa->pool2d.scatter[job->dtype](
-                count, (int64_t *)indices->data + plane * count, size,
-                values->data + plane * count * item, out->data + plane * size * item, &wrong))
+        if (mg_active_isa->pool2d.scatter[job->dtype](count,
+                                                      (int64_t *)indices->data + plane * count,
+                                                      size, values->data + plane * count * item,
+                                                      out->data + plane * size * item, &wrong))
             note_failure(job, wrong);
 }
 
@@ -287,12 +308,14 @@ mg_array *mg_avg_pool2d_backward(mg_array *grad_output, int64_t height, int64_t 
     without_dilation(geometry, plain);
     if (check_input(op, grad_output) || describe_pool(op, height, width, plain, &pool)) return NULL;
     int last = grad_output->ndim - 1;
-    if (grad_output->shape[last - 1] != pool.out_height || grad_output->shape[last] != pool.out_width) {
-        mg_fail(MG_RUNTIME_ERROR,
-                "%s: grad_output of shape %s does not fit an input of %lld x %lld; expected planes of "
-                "%lld x %lld",
-                op, mg_shape_text(grad_output), (long long)height, (long long)width,
-                (long long)pool.out_height, (long long)pool.out_width);
+    if (grad_output->shape[last - 1] != pool.out_height ||
+        grad_output->shape[last] != pool.out_width) {
+        mg_fail(
+            MG_RUNTIME_ERROR,
+            "%s: grad_output of shape %s does not fit an input of %lld x %lld; expected planes of "
+            "%lld x %lld",
+            op, mg_shape_text(grad_output), (long long)height, (long long)width,
+            (long long)pool.out_height, (long long)pool.out_width);
         return NULL;
     }
     mg_array *arrays[2] = {new_planes(grad_output, grad_output->dtype, height, width),
@@ -309,16 +332,18 @@ static int check_planes(const char *op, const mg_array *array, const mg_array *i
                 array->ndim <= 4 && mg_is_float(array->dtype);
     for (int d = 0; valid && d < array->ndim - 2; d++) valid = indices->shape[d] == array->shape[d];
     if (valid) return 0;
-    return mg_fail(MG_RUNTIME_ERROR,
-                   "%s: expected floating point planes (N, C, H, W) or (C, H, W) and int64 indices with "
-                   "as many planes, got %s %s and %s %s",
-                   op, mg_dtype_name(array->dtype), mg_shape_text(array), mg_dtype_name(indices->dtype),
-                   mg_shape_text(indices));
+    return mg_fail(
+        MG_RUNTIME_ERROR,
+        "%s: expected floating point planes (N, C, H, W) or (C, H, W) and int64 indices with "
+        "as many planes, got %s %s and %s %s",
+        op, mg_dtype_name(array->dtype), mg_shape_text(array), mg_dtype_name(indices->dtype),
+        mg_shape_text(indices));
 }
 
 mg_array *mg_plane_gather(mg_array *input, mg_array *indices) {
     if (check_planes("plane_gather", input, indices)) return NULL;
-    mg_array *arrays[3] = {mg_empty_like(indices, input->dtype), mg_as_contiguous(input, input->dtype),
+    mg_array *arrays[3] = {mg_empty_like(indices, input->dtype),
+                           mg_as_contiguous(input, input->dtype),
                            mg_as_contiguous(indices, MG_INT64)};
     if (!arrays[0] || !arrays[1] || !arrays[2] ||
         submit(MG_KERNEL_plane_gather, 1, 3, arrays, NULL))

@@ -11,9 +11,10 @@ typedef struct mg_pool2d {
 } mg_pool2d;
 
 typedef struct mg_pool2d_loops {
-    /* Output rows [begin, end), counted over all planes; the pointers are those of the whole arrays. */
-    void (*max[MG_DTYPE_COUNT])(const mg_pool2d *pool, int64_t begin, int64_t end, const void *input,
-                                void *values, int64_t *indices);
+    /* Output rows [begin, end), counted over all planes; the pointers are those of the whole
+     * arrays. */
+    void (*max[MG_DTYPE_COUNT])(const mg_pool2d *pool, int64_t begin, int64_t end,
+                                const void *input, void *values, int64_t *indices);
     void (*average[MG_DTYPE_COUNT])(const mg_pool2d *pool, int64_t begin, int64_t end,
                                     const void *input, void *out);
     /* One plane; grad_input holds zeros. */

@@ -1,6 +1,7 @@
-/* Random numbers. A generator is two integers in memory, seed and counter. A launch takes as many blocks
- * of Philox as it needs from the counter, and its values depend only on the seed, the counter before and
- * the position of the element: not on threads, instruction set, strides or what ran before. */
+/* Random numbers. A generator is two integers in memory, seed and counter. A launch takes as many
+ * blocks of Philox as it needs from the counter, and its values depend only on the seed, the
+ * counter before and the position of the element: not on threads, instruction set, strides or what
+ * ran before. */
 #include "strided.h"
 
 enum { CHUNK = 1024, PIECE = 16 * CHUNK, BLOCK_WORDS = 4 };
@@ -10,9 +11,10 @@ typedef struct filling {
     const mg_launch *launch;
     uint64_t key, block; /* of element 0 */
     int wide;            /* 64 bits a value, not 32 */
-    /* Makes the values of elements [begin, begin + count); count may be rounded up to whole groups. */
-    void (*convert)(const struct filling *filling, const uint64_t *words, int64_t begin, int64_t count,
-                    void *out);
+    /* Makes the values of elements [begin, begin + count); count may be rounded up to whole groups.
+     * */
+    void (*convert)(const struct filling *filling, const uint64_t *words, int64_t begin,
+                    int64_t count, void *out);
 } filling;
 
 static int64_t values_a_block(const filling *filling) {
@@ -29,8 +31,8 @@ static void take_blocks(filling *filling, mg_array *generator, int64_t count) {
     filling->block = (uint64_t)__atomic_fetch_add(&state[1], blocks, __ATOMIC_RELAXED);
 }
 
-/* The words of elements [begin, begin + count), begin at the start of a group. Returns how many values
- * the groups hold that were written. */
+/* The words of elements [begin, begin + count), begin at the start of a group. Returns how many
+ * values the groups hold that were written. */
 static int64_t fill_words(const filling *filling, uint64_t stream, int64_t begin, int64_t count,
                           uint64_t *words) {
     int64_t group = MG_GROUP_BLOCKS * values_a_block(filling), batch = group * MG_GROUP_BATCH;
@@ -82,8 +84,8 @@ int mg_run_random_uniform(const mg_launch *launch) {
     return fill(&filling, 0.6);
 }
 
-static void convert_normal(const filling *filling, const uint64_t *words, int64_t begin, int64_t count,
-                           void *out) {
+static void convert_normal(const filling *filling, const uint64_t *words, int64_t begin,
+                           int64_t count, void *out) {
     (void)begin;
     const double *scalars = filling->launch->scalars;
     mg_active_isa->random.normal[filling->destination->dtype](words, count, scalars[0], scalars[1],
@@ -135,9 +137,9 @@ int mg_run_random_bernoulli(const mg_launch *launch) {
 
 /* ---- integers: integers low, high ---- */
 
-/* Lemire, "Fast random integer generation in an interval", 2019: the high half of word times range; where
- * the low half falls below 2^bits mod range the word is refused, so that every value has as many words.
- * Returns whether the word was accepted. */
+/* Lemire, "Fast random integer generation in an interval", 2019: the high half of word times range;
+ * where the low half falls below 2^bits mod range the word is refused, so that every value has as
+ * many words. Returns whether the word was accepted. */
 static inline int accept32(uint32_t word, uint64_t range, uint64_t *value) {
     uint64_t product = word * range, low = (uint32_t)product;
     *value = product >> 32;
@@ -191,9 +193,7 @@ static void convert_integers(const filling *filling, const uint64_t *words, int6
     case MG_INT32:
         for (int64_t i = 0; i < count; i++) ((int32_t *)out)[i] = (int32_t)drawn[i];
         break;
-    case MG_INT64:
-        memcpy(out, drawn, (size_t)count * sizeof *drawn);
-        break;
+    case MG_INT64: memcpy(out, drawn, (size_t)count * sizeof *drawn); break;
     case MG_FLOAT32:
         for (int64_t i = 0; i < count; i++) ((float *)out)[i] = (float)drawn[i];
         break;
@@ -234,20 +234,22 @@ int mg_run_random_permutation(const mg_launch *launch) {
 
 static int check_operands(const char *op, mg_array *destination, mg_array *generator) {
     if (generator->dtype != MG_INT64 || generator->size < 2 || !mg_is_contiguous(generator))
-        return mg_fail(MG_RUNTIME_ERROR,
-                       "%s: the generator must be a contiguous int64 tensor (seed, counter), got %s %s",
-                       op, mg_dtype_name(generator->dtype), mg_shape_text(generator));
+        return mg_fail(
+            MG_RUNTIME_ERROR,
+            "%s: the generator must be a contiguous int64 tensor (seed, counter), got %s %s", op,
+            mg_dtype_name(generator->dtype), mg_shape_text(generator));
     return mg_check_writable(op, destination);
 }
 
 static int check_float(const char *op, mg_array *destination) {
     if (mg_is_float(destination->dtype)) return 0;
     return mg_fail(MG_NOT_IMPLEMENTED_ERROR,
-                   "%s: not implemented for %s; fill a float32 or float64 tensor and convert it", op,
-                   mg_dtype_name(destination->dtype));
+                   "%s: not implemented for %s; fill a float32 or float64 tensor and convert it",
+                   op, mg_dtype_name(destination->dtype));
 }
 
-static int submit(mg_launch *launch, mg_array *destination, mg_array *generator, const char *writer) {
+static int submit(mg_launch *launch, mg_array *destination, mg_array *generator,
+                  const char *writer) {
     mg_array *arrays[] = {destination, generator};
     launch->outputs = launch->count = 2;
     launch->arrays = arrays;
@@ -260,8 +262,8 @@ int mg_random_uniform(mg_array *destination, mg_array *generator, double low, do
     int single = destination->dtype == MG_FLOAT32;
     if (!(low <= high))
         return mg_fail(MG_RUNTIME_ERROR,
-                       "%s expects to return a [from, to) range, but found from=%g > to=%g", op, low,
-                       high);
+                       "%s expects to return a [from, to) range, but found from=%g > to=%g", op,
+                       low, high);
     if (!(high - low <= (single ? 0x1.fffffep127 : 0x1.fffffffffffffp1023)))
         return mg_fail(MG_RUNTIME_ERROR,
                        "%s expects to-from <= the largest %s, but found to=%g and from=%g", op,
@@ -276,7 +278,8 @@ int mg_random_uniform(mg_array *destination, mg_array *generator, double low, do
 int mg_random_normal(mg_array *destination, mg_array *generator, double mean, double std) {
     static const char op[] = "normal_";
     if (check_operands(op, destination, generator) || check_float(op, destination)) return -1;
-    if (!(std >= 0)) return mg_fail(MG_RUNTIME_ERROR, "%s expects std >= 0.0, but found std %g", op, std);
+    if (!(std >= 0))
+        return mg_fail(MG_RUNTIME_ERROR, "%s expects std >= 0.0, but found std %g", op, std);
     mg_launch launch = {.kernel = MG_KERNEL_random_normal, .scalars = {mean, std}};
     return submit(&launch, destination, generator, op);
 }
@@ -285,7 +288,8 @@ int mg_random_bernoulli(mg_array *destination, mg_array *generator, double proba
     static const char op[] = "bernoulli_";
     if (check_operands(op, destination, generator)) return -1;
     if (!(probability >= 0 && probability <= 1))
-        return mg_fail(MG_RUNTIME_ERROR, "%s expects p to be in [0, 1], but got p=%g", op, probability);
+        return mg_fail(MG_RUNTIME_ERROR, "%s expects p to be in [0, 1], but got p=%g", op,
+                       probability);
     mg_launch launch = {.kernel = MG_KERNEL_random_bernoulli,
                         .integers = {(int64_t)(probability * 0x1p32 + 0.5)}};
     return submit(&launch, destination, generator, op);
@@ -294,8 +298,8 @@ int mg_random_bernoulli(mg_array *destination, mg_array *generator, double proba
 int mg_random_integers(mg_array *destination, mg_array *generator, int64_t low, int64_t high) {
     static const char op[] = "random_";
     static const int64_t least[MG_DTYPE_COUNT] = {0, 0, INT32_MIN, INT64_MIN, INT64_MIN, INT64_MIN};
-    static const int64_t most[MG_DTYPE_COUNT] = {1, UINT8_MAX, INT32_MAX, INT64_MAX, INT64_MAX,
-                                                 INT64_MAX};
+    static const int64_t most[MG_DTYPE_COUNT] = {1,         UINT8_MAX, INT32_MAX,
+                                                 INT64_MAX, INT64_MAX, INT64_MAX};
     if (check_operands(op, destination, generator)) return -1;
     if (low >= high)
         return mg_fail(MG_RUNTIME_ERROR,
@@ -303,8 +307,8 @@ int mg_random_integers(mg_array *destination, mg_array *generator, int64_t low, 
                        (long long)low, (long long)high);
     int dtype = destination->dtype;
     if (low < least[dtype] || high - 1 > most[dtype])
-        return mg_fail(MG_RUNTIME_ERROR, "%s: [%lld, %lld) is out of bounds for %s", op, (long long)low,
-                       (long long)high, mg_dtype_name(dtype));
+        return mg_fail(MG_RUNTIME_ERROR, "%s: [%lld, %lld) is out of bounds for %s", op,
+                       (long long)low, (long long)high, mg_dtype_name(dtype));
     mg_launch launch = {.kernel = MG_KERNEL_random_integers, .integers = {low, high}};
     return submit(&launch, destination, generator, op);
 }
@@ -313,8 +317,9 @@ int mg_random_permutation(mg_array *destination, mg_array *generator) {
     static const char op[] = "randperm";
     if (check_operands(op, destination, generator)) return -1;
     if (destination->dtype != MG_INT64 || destination->ndim != 1)
-        return mg_fail(MG_RUNTIME_ERROR, "%s: the destination must be int64 of one dimension, got %s %s",
-                       op, mg_dtype_name(destination->dtype), mg_shape_text(destination));
+        return mg_fail(MG_RUNTIME_ERROR,
+                       "%s: the destination must be int64 of one dimension, got %s %s", op,
+                       mg_dtype_name(destination->dtype), mg_shape_text(destination));
     mg_launch launch = {.kernel = MG_KERNEL_random_permutation};
     return submit(&launch, destination, generator, op);
 }

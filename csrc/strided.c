@@ -3,11 +3,13 @@
 
 /* Visits the memory of elements [begin, begin + count) in row-major order, as runs along the last
  * dimension, and copies each run from or to the buffer. */
-static void copy_run(const mg_array *array, int64_t begin, int64_t count, char *buffer, int scatter) {
+static void copy_run(const mg_array *array, int64_t begin, int64_t count, char *buffer,
+                     int scatter) {
     int64_t item = mg_item_size(array->dtype);
     if (mg_is_contiguous(array) || array->ndim == 0) {
         char *data = array->data + begin * item;
-        if (count > 0) memcpy(scatter ? data : buffer, scatter ? buffer : data, (size_t)(count * item));
+        if (count > 0)
+            memcpy(scatter ? data : buffer, scatter ? buffer : data, (size_t)(count * item));
         return;
     }
     int last = array->ndim - 1;
@@ -50,10 +52,11 @@ void mg_scatter_run(const mg_array *array, int64_t begin, int64_t count, const v
 int mg_check_writable(const char *op, const mg_array *array) {
     for (int d = 0; d < array->ndim; d++)
         if (array->shape[d] > 1 && array->strides[d] == 0 && array->size > 0)
-            return mg_fail(MG_RUNTIME_ERROR,
-                           "%s: more than one element of the written-to tensor of shape %s refers to a "
-                           "single memory location. Please clone() the tensor before performing the "
-                           "operation.",
-                           op, mg_shape_text(array));
+            return mg_fail(
+                MG_RUNTIME_ERROR,
+                "%s: more than one element of the written-to tensor of shape %s refers to a "
+                "single memory location. Please clone() the tensor before performing the "
+                "operation.",
+                op, mg_shape_text(array));
     return 0;
 }

@@ -1,5 +1,5 @@
-/* Runs of elements of a strided array, by logical (row-major) position: the slow path of kernels whose
- * loops work on contiguous memory. */
+/* Runs of elements of a strided array, by logical (row-major) position: the slow path of kernels
+ * whose loops work on contiguous memory. */
 #ifndef MG_STRIDED_H
 #define MG_STRIDED_H
 
@@ -11,9 +11,10 @@ void mg_scatter_run(const mg_array *array, int64_t begin, int64_t count, const v
 /* -1 and an error that names `op` where several elements of a destination share their memory. */
 int mg_check_writable(const char *op, const mg_array *array);
 
-/* Elements, `item` bytes each (1, 4 or 8), between two evenly spaced runs; strides count elements. */
-static inline void mg_copy_strided(void *to, int64_t to_stride, const void *from, int64_t from_stride,
-                                   int64_t count, int64_t item) {
+/* Elements, `item` bytes each (1, 4 or 8), between two evenly spaced runs; strides count elements.
+ * */
+static inline void mg_copy_strided(void *to, int64_t to_stride, const void *from,
+                                   int64_t from_stride, int64_t count, int64_t item) {
     if (to_stride == 1 && from_stride == 1) {
         memcpy(to, from, (size_t)(count * item));
     } else if (item == 4) {

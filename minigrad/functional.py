@@ -82,6 +82,10 @@ def _soft(
     return operation(dim).apply(input)
 
 
+Tensor.softmax = softmax
+Tensor.log_softmax = log_softmax
+
+
 # ---- losses ----
 
 

@@ -71,7 +71,7 @@ INLINE void NAME(map_row)(char *out, NAME(row) a, NAME(row) b, int64_t count, V 
 INLINE int NAME(map)(const mg_loop *loop, V (*op)(V, V), int arity, int is_mask, int heavy) {
     const int64_t count = loop->count;
     char *out = loop->out;
-    const char *a = loop->in[0], *b = loop->in[1];
+    const char *a = loop->in[0], *b = arity == 2 ? loop->in[1] : NULL;
     for (int64_t r = 0; r < loop->rows; r++) {
         V spread_a, spread_b;
         const NAME(row) row_a = NAME(row_of)(a, loop->step[0], &spread_a);
@@ -83,7 +83,7 @@ INLINE int NAME(map)(const mg_loop *loop, V (*op)(V, V), int arity, int is_mask,
             NAME(map_row)(out, row_a, row_b, count, op, arity, is_mask, heavy);
         out += loop->out_row;
         a += loop->in_row[0];
-        b += loop->in_row[1];
+        if (arity == 2) b += loop->in_row[1];
     }
     return MG_LOOP_DONE;
 }

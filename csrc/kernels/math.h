@@ -99,7 +99,8 @@ INLINE V NAME(power_of_two)(M k) { return (V)(((U)k + EXPONENT_BIAS) << MANTISSA
 INLINE V NAME(scale)(V value, M k, M vanishes) {
     /* k >> 1; a logical shift, for want of an arithmetic one of 64 bits before AVX-512 */
     const M half = (M)((((U)k + 4096) >> 1) - 2048);
-    const V rest = (V)((M)NAME(power_of_two)(k - half) & ~vanishes);
+    const M other = (M)((U)k - (U)half); /* wraps around for the k of a NaN */
+    const V rest = (V)((M)NAME(power_of_two)(other) & ~vanishes);
     return value * NAME(power_of_two)(half) * rest;
 }
 
@@ -150,7 +151,7 @@ INLINE V NAME(expm1)(V x) {
     const V r = NAME(exp_remainder)(clamped, &k);
     const M large = (M)NAME(splat)(0) + 100;
     const M inverse = (k & (k < large)) | (large & (k >= large));
-    const V rest = 1 - NAME(power_of_two)(-inverse);
+    const V rest = 1 - NAME(power_of_two)((M) - (U)inverse);
     const V result = NAME(scale)(NAME(expm1_of_remainder)(r) + rest, k, (M){0});
     return NAME(select)(x == 0, x, result); /* -0 */
 }

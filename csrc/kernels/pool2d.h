@@ -1,6 +1,6 @@
-/* Pooling, float32 and float64. A vector holds neighbouring outputs of one row. An input row is first
- * copied with its padding, so that every tap (position of the window) exists for every output and no
- * output needs a branch. Taps follow each other in row-major order.
+/* Pooling, float32 and float64. A vector holds neighbouring outputs of one row. An input row is
+ * first copied with its padding, so that every tap (position of the window) exists for every output
+ * and no output needs a branch. Taps follow each other in row-major order.
  */
 
 enum {
@@ -46,8 +46,8 @@ INLINE V NAME(load_upto)(const T *source, int64_t count) {
     return count > 0 ? NAME(load_part)(source, count, 0) : (V){0};
 }
 
-/* source[0], source[stride], ... for `count` lanes or more. May read 2 LANES elements where the stride is 1
- * or 2; what stands in the other lanes does not matter. */
+/* source[0], source[stride], ... for `count` lanes or more. May read 2 LANES elements where the
+ * stride is 1 or 2; what stands in the other lanes does not matter. */
 INLINE V NAME(load_strided)(const T *source, int64_t stride, int64_t count) {
     if (stride == 1) return NAME(load)(source);
     if (stride == 2) return NAME(evens)(NAME(load)(source), NAME(load)(source + LANES));
@@ -75,7 +75,8 @@ INLINE int64_t NAME(taps_of)(const mg_pool2d *pool) {
 }
 
 /* Columns start, ..., start + span - 1 of an input row; `fill` where the row has none. */
-static void NAME(pad_row)(const T *row, int64_t width, int64_t start, int64_t span, T fill, T *padded) {
+static void NAME(pad_row)(const T *row, int64_t width, int64_t start, int64_t span, T fill,
+                          T *padded) {
     int64_t from = start < 0 ? -start : 0, to = width - start < span ? width - start : span;
     if (from > span) from = span;
     if (to < from) to = from;
@@ -94,8 +95,8 @@ INLINE void NAME(take_larger)(V value, M index, V *best, M *best_index) {
     *best_index = (larger & index) | (~larger & *best_index);
 }
 
-/* Brings `taps` taps of one padded row into the best of `count` outputs. position: of the first output's
- * first tap in the plane. */
+/* Brings `taps` taps of one padded row into the best of `count` outputs. position: of the first
+ * output's first tap in the plane. */
 INLINE void NAME(max_taps)(const T *padded, int64_t stride, int64_t dilation, int64_t taps,
                            int64_t position, int64_t count, T *best, MG_MASK_T *index) {
     const M lane = NAME(lane_numbers)() * (MG_MASK_T)stride;
@@ -106,7 +107,8 @@ INLINE void NAME(max_taps)(const T *padded, int64_t stride, int64_t dilation, in
         for (int64_t j = 0; j < taps; j++) {
             int64_t column = x * stride + j * dilation;
             V value = NAME(load_strided)(padded + column, stride, count - x);
-            NAME(take_larger)(value, lane + (MG_MASK_T)(position + column), &largest, &largest_index);
+            NAME(take_larger)(value, lane + (MG_MASK_T)(position + column), &largest,
+                              &largest_index);
         }
         NAME(store)(best + x, largest);
         memcpy(index + x, &largest_index, sizeof largest_index);
@@ -177,9 +179,9 @@ static void NAME(pool_max)(const mg_pool2d *pool, int64_t begin, int64_t end, co
     MG_MASK_T index[2 * STRETCH + LANES];
     const int64_t out_width = pool->out_width, plane_size = pool->height * pool->width;
     const int64_t *k = pool->kernel, *s = pool->stride, *p = pool->padding, *d = pool->dilation;
-    const int by_pairs = k[0] == 2 && k[1] == 2 && s[0] == 2 && s[1] == 2 && p[0] == 0 && p[1] == 0 &&
-                         d[0] == 1 && d[1] == 1 && 2 * pool->out_height <= pool->height &&
-                         2 * pool->out_width <= pool->width;
+    const int by_pairs = k[0] == 2 && k[1] == 2 && s[0] == 2 && s[1] == 2 && p[0] == 0 &&
+                         p[1] == 0 && d[0] == 1 && d[1] == 1 &&
+                         2 * pool->out_height <= pool->height && 2 * pool->out_width <= pool->width;
     const int64_t stretch = NAME(stretch_of)(pool);
     int64_t held = 0, done = begin * out_width;
     for (int64_t row = begin; row < end; row++) {
@@ -278,7 +280,8 @@ static void NAME(pool_average)(const mg_pool2d *pool, int64_t begin, int64_t end
     }
 }
 
-/* The outputs x in [*begin, *end), within [first, last), whose column x * stride + offset exists. */
+/* The outputs x in [*begin, *end), within [first, last), whose column x * stride + offset exists.
+ * */
 INLINE void NAME(valid_columns)(const mg_pool2d *pool, int64_t offset, int64_t first, int64_t last,
                                 int64_t *begin, int64_t *end) {
     int64_t stride = pool->stride[1];
@@ -315,8 +318,8 @@ static void NAME(pool_average_backward)(const mg_pool2d *pool, const void *grad_
 
 /* ---- moving values by their index in the plane ---- */
 
-static int NAME(plane_gather)(int64_t count, const int64_t *indices, int64_t size, const void *plane,
-                              void *values, int64_t *wrong) {
+static int NAME(plane_gather)(int64_t count, const int64_t *indices, int64_t size,
+                              const void *plane, void *values, int64_t *wrong) {
     for (int64_t i = 0; i < count; i++) {
         int64_t index = indices[i];
         if ((uint64_t)index >= (uint64_t)size) {
@@ -328,8 +331,8 @@ static int NAME(plane_gather)(int64_t count, const int64_t *indices, int64_t siz
     return 0;
 }
 
-static int NAME(plane_scatter)(int64_t count, const int64_t *indices, int64_t size, const void *values,
-                               void *plane, int64_t *wrong) {
+static int NAME(plane_scatter)(int64_t count, const int64_t *indices, int64_t size,
+                               const void *values, void *plane, int64_t *wrong) {
     memset(plane, 0, (size_t)size * sizeof(T));
     for (int64_t i = 0; i < count; i++) {
         int64_t index = indices[i];

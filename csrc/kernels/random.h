@@ -1,8 +1,8 @@
 /* Random bits and their conversion to float32 and float64.
  *
- * Philox 4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011): ten
- * rounds of multiply and exchange turn a counter of 4 words and a key of 2 into 4 random words. Every
- * block is a function of its counter alone, so the order of work does not matter.
+ * Philox 4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+ * 2011): ten rounds of multiply and exchange turn a counter of 4 words and a key of 2 into 4 random
+ * words. Every block is a function of its counter alone, so the order of work does not matter.
  */
 
 #if MG_IS_FLOAT == 32 /* once per instruction set: the words have no dtype */
@@ -16,7 +16,8 @@ typedef uint64_t ISA_NAME(words_at)
     __attribute__((vector_size(MG_VECTOR_BYTES), aligned(8), may_alias));
 enum { ISA_NAME(word_lanes) = MG_VECTOR_BYTES / 8 };
 
-/* Products of the low halves. As plain C a full 64-bit product, which x86 has no fast instruction for. */
+/* Products of the low halves. As plain C a full 64-bit product, which x86 has no fast instruction
+ * for. */
 INLINE ISA_NAME(words) ISA_NAME(multiply_low)(ISA_NAME(words) a, ISA_NAME(words) b) {
 #if defined(__x86_64__) && MG_VECTOR_BYTES == 64
     return (ISA_NAME(words))_mm512_mul_epu32((__m512i)a, (__m512i)b);
@@ -29,12 +30,14 @@ INLINE ISA_NAME(words) ISA_NAME(multiply_low)(ISA_NAME(words) a, ISA_NAME(words)
 #endif
 }
 
-/* Each lane carries one block: word i of the counter in the low half of x[i]. The high halves collect
- * rubbish that no round looks at. A few vectors at a time hide the latency of the multiplications. */
+/* Each lane carries one block: word i of the counter in the low half of x[i]. The high halves
+ * collect rubbish that no round looks at. A few vectors at a time hide the latency of the
+ * multiplications. */
 static void ISA_NAME(philox)(uint64_t key, uint64_t block, uint64_t stream, int64_t groups,
                              uint64_t *words) {
     enum { LANE_COUNT = ISA_NAME(word_lanes), TOGETHER = MG_VECTOR_BYTES == 64 ? 4 : 2 };
-    const ISA_NAME(words) zero = {0}, multiplier0 = zero + 0xD2511F53, multiplier1 = zero + 0xCD9E8D57;
+    const ISA_NAME(words) zero = {0}, multiplier0 = zero + 0xD2511F53,
+                          multiplier1 = zero + 0xCD9E8D57;
     ISA_NAME(words) lane = zero;
     for (int i = 0; i < LANE_COUNT; i++) lane[i] = (uint64_t)i;
     for (int64_t done = 0; done < groups * MG_GROUP_BLOCKS; done += TOGETHER * LANE_COUNT) {
@@ -63,7 +66,8 @@ static void ISA_NAME(philox)(uint64_t key, uint64_t block, uint64_t stream, int6
 #pragma GCC unroll 4
         for (int i = 0; i < TOGETHER; i++) {
             int64_t at = done + i * LANE_COUNT;
-            uint64_t *target = words + at / MG_GROUP_BLOCKS * MG_GROUP_WORDS64 + at % MG_GROUP_BLOCKS;
+            uint64_t *target =
+                words + at / MG_GROUP_BLOCKS * MG_GROUP_WORDS64 + at % MG_GROUP_BLOCKS;
             *(ISA_NAME(words_at) *)target = (x0[i] & UINT32_MAX) | x1[i] << 32;
             *(ISA_NAME(words_at) *)(target + MG_GROUP_BLOCKS) = (x2[i] & UINT32_MAX) | x3[i] << 32;
         }
@@ -148,8 +152,9 @@ INLINE void NAME(sine_cosine)(U bits, V *sine, V *cosine) {
     *cosine = NAME(select)(-((quarter >> 1 ^ quarter) & 1), -cosine_part, cosine_part);
 }
 
-/* Box and Muller (1958): for u in (0, 1] and an angle, both uniform, sqrt(-2 log u) (cos, sin) is a pair of
- * independent normal numbers. All bits go into u, so that the tails reach 6.6 and 8.6 deviations. */
+/* Box and Muller (1958): for u in (0, 1] and an angle, both uniform, sqrt(-2 log u) (cos, sin) is a
+ * pair of independent normal numbers. All bits go into u, so that the tails reach 6.6 and 8.6
+ * deviations. */
 static void NAME(normal)(const uint64_t *words, int64_t count, double mean, double std, void *out) {
     enum { HALF = MG_GROUP_WORDS64 * 8 / (2 * sizeof(T)) }; /* values in half a group */
     const int unused = sizeof(T) == 4 ? 1 : 11;

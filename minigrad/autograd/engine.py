@@ -112,7 +112,7 @@ class Operation(Node):
     (``self.output``), or both. Parameters of an op (a dimension, a shape) go to its ``__init__``.
     """
 
-    __slots__ = ("_inputs", "_arrays", "_output", "_stamp", "operand_shapes")
+    __slots__ = ("_inputs", "_arrays", "_stamp", "_output", "_output_stamp", "operand_shapes")
 
     operand_shapes: list[list[int]]
 
@@ -194,7 +194,7 @@ class Operation(Node):
         return result
 
     def keep(self, inputs: tuple[Tensor, ...], output: Array, stamp: int) -> None:
-        """Keeps what the derivative needs. ``stamp``: the time of what is saved, 0 for now."""
+        """Keeps what the derivative needs. ``stamp``: when the inputs were read, 0 for now."""
         if self.adapts:
             flags = output.flags
             if (flags & _FIRST_ADAPTED and self.edges[0] is not None) or (
@@ -221,11 +221,14 @@ class Operation(Node):
                     self._arrays = [each is not None and each._array for each in inputs]
             if saves & OUTPUT:
                 self._output = output
+                self._output_stamp = _clock[0]
 
     def _used(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
         """The operands that the gradients in demand use, None in the place of the others."""
+        if self.uses is None:
+            return inputs
         kept: tuple[int, ...] = ()
-        for edge, uses in zip(self.edges, self.uses or (), strict=False):
+        for edge, uses in zip(self.edges, self.uses, strict=False):
             if edge is not None:
                 kept += uses
         return tuple([each if i in kept else None for i, each in enumerate(inputs)])
@@ -233,16 +236,23 @@ class Operation(Node):
     def apply_in_place(self, target: Tensor, *others: Tensor) -> Tensor:
         """Runs the op with its result written over ``target``, its first operand."""
         inputs = (target, *others)
-        recorded = is_recorded(*inputs)
-        if recorded:
-            views.check_in_place(target)
+        array = target._array
+        if not is_recorded(*inputs):
+            self.forward(*[each._array for each in inputs], array)
+            return target
+        views.check_in_place(target)
+        self.record(edges_of(inputs))
         before = _clock[0]
-        self.forward(*[each._array for each in inputs], target._array)
-        if recorded:
-            self.record(edges_of(inputs))
-            # A saved operand that was just overwritten must be noticed: its stamp is later than `before`.
-            self.keep(inputs, target._array, before if self.saves & INPUTS else 0)
-            views.rebase(target, self)
+        kept = inputs
+        if self.saves & INPUTS and self._used(inputs)[0] is not None:
+            original = wrap(own(lib.mg_cast(array, array.dtype)))  # the derivative needs it as it was
+            original._requires_grad = target._requires_grad
+            original._node = target._node
+            kept = (original, *others)
+        self.forward(*[each._array for each in inputs], array)
+        # Another operand on the memory just overwritten must be noticed: its stamp is after `before`.
+        self.keep(kept, array, before)
+        views.rebase(target, self)
         return target
 
     # ---- what was saved ----
@@ -270,7 +280,7 @@ class Operation(Node):
         output = self._output
         if output is None:
             already_freed()
-        if _stamp(output) > self._stamp:
+        if _stamp(output) > self._output_stamp:
             modified(self, output)
         result = wrap(output)
         result._requires_grad = True
@@ -448,8 +458,10 @@ def backward_pass(
             gradient = gradients.pop(node)
             if node.hooks:
                 gradient = _run_hooks(node.hooks, gradient)
-            if wanted is not None and node in wanted:
+            if wanted is not None and useful is not None and node in wanted:
                 captured[node] = gradient
+                if not any([edge in useful for edge in node.edges]):
+                    continue
             if type(node) is OutputOf:
                 node.collect(gradient, gradients, send)
                 continue

@@ -229,8 +229,9 @@ def once_differentiable(backward: Callable) -> Callable:
 
     @wraps(backward)
     def inner(ctx: Any, *grad_outputs: Any) -> Any:
+        constants = [each.detach() if isinstance(each, Tensor) else each for each in grad_outputs]
         with no_grad():
-            results = backward(ctx, *grad_outputs)
+            results = backward(ctx, *constants)
         if not state.enabled or not any(
             isinstance(each, Tensor) and each._requires_grad for each in grad_outputs
         ):

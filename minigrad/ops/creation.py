@@ -20,7 +20,16 @@ from .shape import as_shape, check_device
 def empty_array(shape: Any, dtype: DType | None, device: Any) -> Array:
     """An uninitialised array for a creation function."""
     check_device(device)
-    return arrays.empty(shape, dtype or get_default_dtype())
+    return arrays.empty(shape, _kind(dtype))
+
+
+def _kind(dtype: Any) -> DType:
+    """The dtype of a new tensor, the default one for None."""
+    if dtype is None:
+        return get_default_dtype()
+    if not isinstance(dtype, DType):
+        raise TypeError(f"argument 'dtype' must be minigrad.dtype, not {type(dtype).__name__}")
+    return dtype
 
 
 def finished(array: Array, requires_grad: bool) -> Tensor:
@@ -41,6 +50,8 @@ def tensor(
 ) -> Tensor:
     """A new leaf with a copy of the data: numbers, nested sequences, ndarrays, tensors."""
     check_device(device)
+    if dtype is not None:
+        _kind(dtype)
     if isinstance(data, Tensor):
         source = data.detach()
         array = own(lib.mg_cast(source._array, (dtype or source.dtype).code))
@@ -114,7 +125,7 @@ def zeros(
     *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Zeros."""
-    kind = dtype or get_default_dtype()
+    kind = _kind(dtype)
     return finished(_full_array(as_shape(size), 0, kind, device), requires_grad)
 
 
@@ -122,7 +133,7 @@ def ones(
     *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Ones."""
-    kind = dtype or get_default_dtype()
+    kind = _kind(dtype)
     return finished(_full_array(as_shape(size), 1, kind, device), requires_grad)
 
 

@@ -904,8 +904,11 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
 
 def _power(base: Tensor, exponent: Any) -> Tensor:
     # Squares are so common that they have a kernel; the general one costs ten times as much.
-    if type(exponent) is not Tensor and exponent == 2 and base._array.dtype != lib.MG_BOOL:
-        return Square().apply(base)
+    if type(exponent) is not Tensor:
+        if base._array.dtype == lib.MG_BOOL and isinstance(exponent, bool):
+            return wrap(base._array) | (not exponent)
+        if exponent == 2 and base._array.dtype != lib.MG_BOOL:
+            return Square().apply(base)
     return Pow().apply(base, operand(exponent, "pow"))
 
 
@@ -918,17 +921,32 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
     return into(out, Round().apply(input * scale) / scale)
 
 
+def _bounds(op: str, min: Any, max: Any) -> list[tuple[int, Tensor]]:
+    """The kernel and the bound of each step of clamping."""
+    if min is None and max is None:
+        raise RuntimeError(f"{op}: At least one of 'min' or 'max' must not be None")
+    steps = []
+    if min is not None:
+        steps.append((find_binary("maximum"), operand(min, op)))
+    if max is not None:
+        steps.append((find_binary("minimum"), operand(max, op)))
+    return steps
+
+
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None) -> Tensor:
     """Values below ``min`` become ``min``, those above ``max`` become ``max`` (numbers or tensors)."""
     check_tensor(input, "clamp")
-    if min is None and max is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     result = input
-    if min is not None:
-        result = Clamped(find_binary("maximum")).apply(result, operand(min, "clamp"))
-    if max is not None:
-        result = Clamped(find_binary("minimum")).apply(result, operand(max, "clamp"))
+    for code, bound in _bounds("clamp", min, max):
+        result = Clamped(code).apply(result, bound)
     return into(out, result)
+
+
+def clamp_in_place(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """``clamp`` in place."""
+    for code, bound in _bounds("clamp_", min, max):
+        Clamped(code).apply_in_place(self, bound)
+    return self
 
 
 class Clamped(Operation):

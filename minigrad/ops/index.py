@@ -199,7 +199,7 @@ def _as_item(each: Any) -> Any:
         if each.ndim == 0 and each._array.dtype != lib.MG_BOOL and not lib.mg_is_recording():
             return each.item()
         return each
-    raise TypeError(
+    raise IndexError(
         "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
         f"(got {type(each).__name__})"
     )
@@ -279,8 +279,16 @@ def getitem(self: Tensor, index: Any) -> Tensor:
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """``self[index] = value``, broadcast and converted; gradients flow to both."""
-    basic, advanced = parse(index, self.shape)
     value = operand(value, "__setitem__")
+    if type(index) is Tensor and index.ndim and _is_mask(index) and value.ndim == 0:
+        # One value for a mask needs no list of indices, which a plan could not replay.
+        mask = index.bool()
+        while mask.ndim < self.ndim:
+            mask = mask.unsqueeze(-1)
+        if mask.shape == self.shape[: index.ndim] + (1,) * (self.ndim - index.ndim):
+            self.masked_fill_(mask, value)
+            return
+    basic, advanced = parse(index, self.shape)
     target = self
     if any(each != slice(None) for each in basic):
         target = Slice(basic).apply(self)

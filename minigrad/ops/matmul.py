@@ -20,13 +20,17 @@ class MatMul(Operation):
     __slots__ = ("transposed",)
     saves = INPUTS
     uses = ((1,), (0,))
-    adapts = True
 
     def __init__(self, transpose_a: bool = False, transpose_b: bool = False) -> None:
         self.transposed = (transpose_a, transpose_b)
 
     def forward(self, a: Array, b: Array) -> Array:
         return matmul_kernel(a, b, NULL, *self.transposed)
+
+    def keep(self, inputs: tuple[Tensor, ...], output: Array, stamp: int) -> None:
+        super().keep(inputs, output, stamp)
+        if output.ndim > 2:  # batches may have been broadcast
+            self.shapes = [(each.shape, each.dtype) for each in inputs]
 
     def grad_a(self, grad: Tensor) -> Tensor:
         transpose_a, transpose_b = self.transposed

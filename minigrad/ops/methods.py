@@ -198,11 +198,6 @@ def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
     return self.copy_(masked_fill(self, mask, value))
 
 
-def clamp_(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """``clamp`` in place."""
-    return self.copy_(elementwise.clamp(self, min, max))
-
-
 def square_(self: Tensor) -> Tensor:
     """``square`` in place."""
     return elementwise.Square().apply_in_place(self)
@@ -288,13 +283,18 @@ def _register(hooks: dict[int, Callable], hook: Callable) -> RemovableHandle:
     return handle
 
 
+def retains_grad(self: Tensor) -> bool:
+    """Whether ``retain_grad`` was called on this tensor, which is not a leaf."""
+    return self.__dict__.get("_retains_grad", False)
+
+
 def retain_grad(self: Tensor) -> None:
     """Keeps ``grad`` for this tensor though it is not a leaf."""
     import weakref
 
     if not self._requires_grad:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-    if self._node is None or getattr(self, "retains_grad", False):
+    if self._node is None or retains_grad(self):
         return
     reference = weakref.ref(self)  # the node must not keep its own result alive
 
@@ -304,7 +304,7 @@ def retain_grad(self: Tensor) -> None:
             tensor._grad = gradient.clone() if tensor._grad is None else tensor._grad + gradient
 
     self._node.register_hook(keep)
-    self.retains_grad = True
+    self._retains_grad = True
 
 
 # ---- the rest ----
@@ -364,7 +364,7 @@ def numel(input: Tensor) -> int:
 
 _export(shape, "reshape", "flatten", "unflatten", "transpose", "t", "permute", "movedim")
 _export(shape, "squeeze", "unsqueeze", "broadcast_to", "narrow", "select", "unbind", "split")
-_export(shape, "chunk", "cat", "stack", "flip", "clone", "as_strided")
+_export(shape, "chunk", "cat", "stack", "flip", "roll", "clone", "as_strided")
 _export(reduce, "sum", "mean", "prod", "max", "min", "amax", "amin", "argmax", "argmin", "any")
 _export(reduce, "all", "var", "std", "logsumexp", "norm")
 _export(index, "nonzero", "index_select", "gather", "scatter", "scatter_add", "masked_select")
@@ -395,7 +395,7 @@ METHODS: dict[str, Any] = {
         *("add", "sub", "subtract", "div", "divide", "true_divide", "pow", "round", "clamp", "clip"),
         *("greater", "less", "not_equal", "greater_equal", "less_equal"),
         *("reshape", "flatten", "unflatten", "transpose", "t", "permute", "movedim", "squeeze"),
-        *("unsqueeze", "broadcast_to", "narrow", "select", "unbind", "split", "chunk", "flip"),
+        *("unsqueeze", "broadcast_to", "narrow", "select", "unbind", "split", "chunk", "flip", "roll"),
         *("clone", "as_strided", "sum", "mean", "prod", "max", "min", "amax", "amin", "argmax"),
         *("argmin", "any", "all", "var", "std", "logsumexp", "norm", "nonzero", "index_select"),
         *("gather", "scatter", "scatter_add", "masked_select", "masked_fill", "take_along_dim"),
@@ -417,8 +417,8 @@ METHODS: dict[str, Any] = {
     "pow_": binary_in_place(Pow, "pow_"),
     "square_": square_,
     "round_": unary_in_place(elementwise.Round, "round_"),
-    "clamp_": clamp_,
-    "clip_": clamp_,
+    "clamp_": elementwise.clamp_in_place,
+    "clip_": elementwise.clamp_in_place,
     "copy_": index.copy_,
     "zero_": zero_,
     "fill_": fill_,
@@ -463,6 +463,7 @@ METHODS: dict[str, Any] = {
     "register_hook": register_hook,
     "register_post_accumulate_grad_hook": register_post_accumulate_grad_hook,
     "retain_grad": retain_grad,
+    "retains_grad": property(retains_grad),
 }
 
 for _name, _value in METHODS.items():

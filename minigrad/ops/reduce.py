@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..autograd.engine import INPUTS, OUTPUT, Operation
+from ..dtypes import bool_
 from ..dtypes import dtype as DType
 from ..kernels import Array, find_reduction, lib, own, reduce
 from ..tensor import Tensor, normalized, wrap
@@ -202,10 +203,13 @@ def sum(
     *,
     dtype: DType | None = None,
     out: Tensor | None = None,
+    axis: Dims = None,
 ) -> Tensor:
     """The sum over the dimensions, or over all; integers are summed as int64."""
     if not isinstance(input, Tensor):
         check_tensor(input, "sum")
+    if axis is not None:  # NumPy's name for dim, which torch takes too
+        dim = axis
     if dtype is not None:
         input = to_dtype(input, dtype)
     result = Sum(mask_of(dim, input._array.ndim, "sum"), keepdim).apply(input)
@@ -219,9 +223,12 @@ def mean(
     *,
     dtype: DType | None = None,
     out: Tensor | None = None,
+    axis: Dims = None,
 ) -> Tensor:
     """The mean over the dimensions, or over all."""
     check_tensor(input, "mean")
+    if axis is not None:  # NumPy's name for dim, which torch takes too
+        dim = axis
     if dtype is not None:
         input = to_dtype(input, dtype)
     return into(out, Mean(mask_of(dim, input.ndim, "mean"), bool(keepdim)).apply(input))
@@ -254,10 +261,16 @@ def _extreme(code: int, arg: int, name: str, input: Tensor, dim: Any, keepdim: b
     if isinstance(dim, Tensor):
         return getattr(input, name + "imum")(dim)
     if dim is None:
+        if input.numel() == 0:
+            raise RuntimeError(
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+                "reduction dim with the 'dim' argument."
+            )
         return Extreme(code, mask_of(None, input.ndim, name)).apply(input)
     dim = normalized(dim, input.ndim, name)
     mask = 1 << dim if input.ndim else 0
-    indices = wrap(reduce(arg, input._array, mask, keepdim))
+    ordered = input.byte() if input.dtype is bool_ else input
+    indices = wrap(reduce(arg, ordered._array, mask, keepdim))
     return ValuesAndIndices(ExtremeAlong(code, dim, keepdim, indices).apply(input), indices)
 
 

@@ -421,6 +421,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     """The tensors one behind the other along a dimension; their other sizes must agree."""
     from .elementwise import into
 
+    if isinstance(tensors, Tensor):
+        raise TypeError("cat(): argument 'tensors' must be tuple of Tensors, not Tensor")
     parts = list(tensors)
     if not parts:
         raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
@@ -523,3 +525,24 @@ def check_device(device: Any) -> None:
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """The tensor in the dtype of another."""
     return to(self, other.dtype)
+
+
+def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
+    """A copy with the elements moved along the dimensions, those pushed out coming in again."""
+    if dims is None:
+        if not isinstance(shifts, int):
+            raise RuntimeError("shifts and dimensions must align; without dims, shifts is one int")
+        return roll(flatten(input), shifts, 0).reshape(input.shape)
+    moves = [shifts] if isinstance(shifts, int) else list(shifts)
+    along = [dims] if isinstance(dims, int) else list(dims)
+    if len(moves) != len(along):
+        raise RuntimeError(
+            f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(along)}"
+        )
+    for move, dim in zip(moves, along, strict=True):
+        size = input.shape[normalized(dim, input.ndim, "roll")]
+        cut = -move % size if size else 0
+        if cut:
+            parts = [narrow(input, dim, cut, size - cut), narrow(input, dim, 0, cut)]
+            input = cat(parts, dim)
+    return input if input._node is not None else clone(input)

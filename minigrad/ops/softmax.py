@@ -27,7 +27,7 @@ class Softmax(Fused):
         return own(lib.mg_softmax(x, self.dim, self.logarithm))
 
     def composition(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        exponentials = (x - amax(x.detach(), self.dim, True)).exp()
+        exponentials = _from_largest(x, self.dim).exp()
         return exponentials / exponentials.sum(self.dim, True)
 
     def fused_backward(self, grad: Tensor) -> Sequence[Tensor]:
@@ -42,8 +42,12 @@ class LogSoftmax(Softmax):
     logarithm = True
 
     def composition(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        shifted = x - amax(x.detach(), self.dim, True)
+        shifted = _from_largest(x, self.dim)
         return shifted - shifted.exp().sum(self.dim, True).log()
+
+
+def _from_largest(x: Tensor, dim: int) -> Tensor:
+    return x - amax(x.detach(), dim, True) if x.numel() else x
 
 
 class CrossEntropy(Fused):

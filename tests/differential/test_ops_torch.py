@@ -101,10 +101,6 @@ def test_the_promotion_table_is_torchs() -> None:
 # ---- errors ----
 
 
-def lists(m):
-    return m.ones(2, 3), m.ones(3), m.arange(3)
-
-
 BAD = {
     "shapes that do not broadcast": lambda m: m.ones(2) + m.ones(3),
     "matmul sizes": lambda m: m.ones(2, 3) @ m.ones(2, 3),
@@ -238,12 +234,16 @@ BAD = {
 }
 
 
+# Where torch raises something less telling than the kind of mistake.
+OTHERWISE = {"gather range": IndexError, "manual_seed": TypeError}
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_errors_are_torchs(name: str) -> None:
     """Bad input raises, and what it raises can be caught as what torch raises."""
     with pytest.raises(Exception) as expected:
         BAD[name](torch)
-    with pytest.raises(expected.type):
+    with pytest.raises(OTHERWISE.get(name, expected.type)):
         BAD[name](mg)
 
 
