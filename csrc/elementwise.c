@@ -4,10 +4,10 @@
 
 /* ---- the table ---- */
 
-#define UNARY(name, domain, result, cost, on_bool, expression)                               \
+#define UNARY(name, domain, result, cost, on_bool, expression)                                     \
     {#name, #name "_", MG_DOMAIN_##domain, MG_RESULT_##result, MG_COST_##cost, MG_UNARY_##on_bool},
 #define BINARY(name, domain, result, cost, on_bool, expression)
-#define LIBM_UNARY(name) \
+#define LIBM_UNARY(name)                                                                           \
     {#name, #name "_", MG_DOMAIN_FLOAT, MG_RESULT_SAME, MG_COST_SCALAR, MG_UNARY_none},
 #define LIBM_BINARY(name)
 #define SCALAR_BINARY(name)
@@ -21,12 +21,12 @@ const mg_operation mg_unary_operations[MG_UNARY_COUNT] = {
 #undef SCALAR_BINARY
 
 #define UNARY(name, domain, result, cost, on_bool, expression)
-#define BINARY(name, domain, result, cost, on_bool, expression)                              \
+#define BINARY(name, domain, result, cost, on_bool, expression)                                    \
     {#name, #name "_", MG_DOMAIN_##domain, MG_RESULT_##result, MG_COST_##cost, MG_BINARY_##on_bool},
 #define LIBM_UNARY(name)
-#define LIBM_BINARY(name) \
+#define LIBM_BINARY(name)                                                                          \
     {#name, #name "_", MG_DOMAIN_FLOAT, MG_RESULT_SAME, MG_COST_SCALAR, MG_BINARY_none},
-#define SCALAR_BINARY(name) \
+#define SCALAR_BINARY(name)                                                                        \
     {#name, #name "_", MG_DOMAIN_NUMBER, MG_RESULT_SAME, MG_COST_SCALAR, MG_BINARY_none},
 const mg_operation mg_binary_operations[MG_BINARY_COUNT] = {
 #include "elementwise.def"
@@ -66,13 +66,15 @@ static int resolve(const mg_operation *table, int *op, int *dtype) {
             return 0;
         }
         if (strcmp(operation->name, "neg") == 0)
-            return mg_fail(MG_RUNTIME_ERROR,
-                           "Negation, the `-` operator, on a bool tensor is not supported. If you are "
-                           "trying to invert a mask, use the `~` or `logical_not()` operator instead.");
+            return mg_fail(
+                MG_RUNTIME_ERROR,
+                "Negation, the `-` operator, on a bool tensor is not supported. If you are "
+                "trying to invert a mask, use the `~` or `logical_not()` operator instead.");
         if (strcmp(operation->name, "sub") == 0)
-            return mg_fail(MG_RUNTIME_ERROR,
-                           "Subtraction, the `-` operator, with two bool tensors is not supported. Use "
-                           "the `^` or `logical_xor()` operator instead.");
+            return mg_fail(
+                MG_RUNTIME_ERROR,
+                "Subtraction, the `-` operator, with two bool tensors is not supported. Use "
+                "the `^` or `logical_xor()` operator instead.");
     }
     if (*dtype == MG_BOOL || (operation->domain == MG_DOMAIN_INTEGER && mg_is_float(*dtype)))
         return mg_fail(MG_NOT_IMPLEMENTED_ERROR,
@@ -128,11 +130,12 @@ static int is_disturbed(const mg_array *input, const mg_array *out) {
 static int check_writable(const char *name, const mg_array *out) {
     for (int d = 0; d < out->ndim; d++)
         if (out->strides[d] == 0 && out->shape[d] > 1)
-            return mg_fail(MG_RUNTIME_ERROR,
-                           "%s: unsupported operation: more than one element of the written-to tensor "
-                           "refers to a single memory location. Please clone() the tensor before "
-                           "performing the operation.",
-                           name);
+            return mg_fail(
+                MG_RUNTIME_ERROR,
+                "%s: unsupported operation: more than one element of the written-to tensor "
+                "refers to a single memory location. Please clone() the tensor before "
+                "performing the operation.",
+                name);
     return 0;
 }
 
@@ -238,7 +241,8 @@ mg_array *mg_binary(int op, mg_array *a, mg_array *b, mg_array *out) {
     if ((a->dtype == MG_BOOL || b->dtype == MG_BOOL) && dtype != MG_BOOL &&
         strcmp(asked->name, "sub") == 0) {
         mg_fail(MG_RUNTIME_ERROR,
-                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
+                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
+                "trying to "
                 "invert a mask, use the `~` or `logical_not()` operator instead.");
         return NULL;
     }
@@ -301,7 +305,8 @@ mg_array *mg_cast(mg_array *a, int dtype) {
 
 mg_array *mg_full(int dtype, int ndim, const int64_t *shape, mg_array *value) {
     if (value->size != 1) {
-        mg_fail(MG_RUNTIME_ERROR, "full: the fill value must be one number, got a tensor of shape %s",
+        mg_fail(MG_RUNTIME_ERROR,
+                "full: the fill value must be one number, got a tensor of shape %s",
                 mg_shape_text(value));
         return NULL;
     }

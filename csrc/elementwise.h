@@ -39,8 +39,8 @@ enum mg_binary_operation {
 #undef SCALAR_BINARY
 
 /* Rows of neighbouring elements. An operand stands still within a row (step 0) or advances by one
- * element (step 1); the result always advances. Distances between rows count bytes. The result may be
- * the very memory of an operand; it overlaps none in any other way. */
+ * element (step 1); the result always advances. Distances between rows count bytes. The result
+ * may be the very memory of an operand; it overlaps none in any other way. */
 typedef struct mg_loop {
     char *out;
     const char *in[3];
@@ -53,8 +53,8 @@ typedef struct mg_loop {
 enum mg_loop_status { MG_LOOP_DONE, MG_LOOP_DIVISION_BY_ZERO };
 typedef int (*mg_loop_function)(const mg_loop *loop);
 
-/* The loops of one instruction set, by dtype (bool has those of uint8) and operation. NULL: not defined
- * for the dtype, or computed one element at a time. `where` has the condition first. */
+/* The loops of one instruction set, by dtype (bool has those of uint8) and operation. NULL: not
+ * defined for the dtype, or computed one element at a time. `where` has the condition first. */
 typedef struct mg_elementwise_loops {
     const mg_loop_function *unary[MG_DTYPE_COUNT];
     const mg_loop_function *binary[MG_DTYPE_COUNT];
@@ -75,8 +75,8 @@ typedef struct mg_block {
     int dtype;
 } mg_block;
 
-/* destination[r][c] = source[r][c], converted. Float to integer truncates as torch does on x86; anything
- * but 0 becomes true. Blocks must not overlap, except that both may be the same. */
+/* destination[r][c] = source[r][c], converted. Float to integer truncates as torch does on x86;
+ * anything but 0 becomes true. Blocks must not overlap, except that both may be the same. */
 void mg_convert_block(const mg_block *destination, const mg_block *source, int64_t rows,
                       int64_t columns);
 

@@ -56,11 +56,11 @@ static inline uint8_t uint8_from_real(double x) { return (uint8_t)int64_from_rea
 #include "kernels/convert_to.h"
 
 /* [to][from], in the order of enum mg_dtype */
-#define ROW(to)                                                                       \
-    {convert_##to##_bool,  convert_##to##_uint8,   convert_##to##_int32, convert_##to##_int64, \
-     convert_##to##_float32, convert_##to##_float64}
-static const row_function row_functions[MG_DTYPE_COUNT][MG_DTYPE_COUNT] = {
-    ROW(bool), ROW(uint8), ROW(int32), ROW(int64), ROW(float32), ROW(float64)};
+#define ROW(to)                                                                                    \
+    {convert_##to##_bool,  convert_##to##_uint8,   convert_##to##_int32,                           \
+     convert_##to##_int64, convert_##to##_float32, convert_##to##_float64}
+static const row_function row_functions[MG_DTYPE_COUNT][MG_DTYPE_COUNT] =
+    {ROW(bool), ROW(uint8), ROW(int32), ROW(int64), ROW(float32), ROW(float64)};
 
 static void convert_rows(const mg_block *to, const mg_block *from, int64_t rows, int64_t columns) {
     const row_function convert = row_functions[to->dtype][from->dtype];
@@ -73,16 +73,17 @@ static void convert_rows(const mg_block *to, const mg_block *from, int64_t rows,
 
 /* Whether walking along the columns jumps through memory while the rows lie close together. */
 static int jumps(const mg_block *block) {
-    return llabs(block->column_stride) > 8 && llabs(block->row_stride) < llabs(block->column_stride);
+    return llabs(block->column_stride) > 8 &&
+           llabs(block->row_stride) < llabs(block->column_stride);
 }
 
 static mg_block turned(const mg_block *block) {
     return (mg_block){block->data, block->column_stride, block->row_stride, block->dtype};
 }
 
-/* From a source whose columns lie close together, by way of square tiles in a buffer: both sides then
- * touch whole cache lines one after the other. Without the buffer a tile's lines would lie a power of
- * two apart in matrices of such sizes, where they push each other out of the cache. */
+/* From a source whose columns lie close together, by way of square tiles in a buffer: both sides
+ * then touch whole cache lines one after the other. Without the buffer a tile's lines would lie
+ * a power of two apart in matrices of such sizes, where they push each other out of the cache. */
 static void transpose(const mg_block *to, const mg_block *from, int64_t rows, int64_t columns) {
     enum { SIDE = 32 };
     _Alignas(64) char buffer[SIDE * SIDE * sizeof(double)];

@@ -1,5 +1,5 @@
-/* How elementwise launches run: the iteration over operands of any strides and dtypes, cut into rows
- * for the loops of the instruction set.
+/* How elementwise launches run: the iteration over operands of any strides and dtypes, cut into
+ * rows for the loops of the instruction set.
  *
  * An operand that a loop cannot read in place (another dtype, or elements that are not neighbours)
  * goes through a small buffer, tile by tile; so does such a result. */
@@ -8,13 +8,13 @@
 #define TILE_SIDE 32
 #define TILE (TILE_SIDE * TILE_SIDE)
 
-/* Elements that one piece of the parallel loop computes. Pieces are fixed and may begin anywhere: what an
- * element becomes does not depend on its place in a row. */
+/* Elements that one piece of the parallel loop computes. Pieces are fixed and may begin
+ * anywhere: what an element becomes does not depend on its place in a row. */
 #define PIECE 16384
 
 typedef struct task {
     mg_loop_function loop; /* NULL: a copy, which is a conversion and nothing else */
-    int operands; /* the result, which is operand 0, and the inputs */
+    int operands;          /* the result, which is operand 0, and the inputs */
     int ndim;
     int all_direct;
     int status; /* enum mg_loop_status of any piece that failed */
@@ -22,17 +22,17 @@ typedef struct task {
     int64_t shape[MG_MAX_DIMS];
     int64_t strides[MG_MAX_OPERANDS][MG_MAX_DIMS]; /* in elements */
     char *data[MG_MAX_OPERANDS];
-    int dtype[MG_MAX_OPERANDS];      /* in memory */
-    int loop_dtype[MG_MAX_OPERANDS]; /* for the loop */
-    int item[MG_MAX_OPERANDS];       /* bytes of an element in memory */
-    int direct[MG_MAX_OPERANDS];     /* the loop can use the memory itself */
+    int dtype[MG_MAX_OPERANDS];        /* in memory */
+    int loop_dtype[MG_MAX_OPERANDS];   /* for the loop */
+    int item[MG_MAX_OPERANDS];         /* bytes of an element in memory */
+    int direct[MG_MAX_OPERANDS];       /* the loop can use the memory itself */
     double constants[MG_MAX_OPERANDS]; /* operands of one value, converted for the loop */
 } task;
 
 /* ---- dimensions ---- */
 
-/* Takes the dimensions of the result, without those of size 1, outermost first by the distance of the
- * result's elements; the inputs are broadcast to them. */
+/* Takes the dimensions of the result, without those of size 1, outermost first by the distance
+ * of the result's elements; the inputs are broadcast to them. */
 static void collect_dimensions(task *t, mg_array *const *arrays) {
     const mg_array *out = arrays[0];
     t->ndim = 0;
@@ -72,7 +72,8 @@ static void join_dimensions(task *t) {
     if (t->ndim) t->ndim = last + 1;
 }
 
-/* The frequent case in one dimension: the result and every input contiguous, or inputs of one value. */
+/* The frequent case in one dimension: the result and every input contiguous, or inputs of one
+ * value. */
 static int flat_dimensions(task *t, mg_array *const *arrays) {
     int flat = mg_is_contiguous(arrays[0]);
     for (int k = 0; k < t->operands; k++) {
@@ -113,7 +114,9 @@ static void choose_access(task *t) {
 
 /* ---- blocks: rows x columns elements along the last two dimensions ---- */
 
-static int64_t row_stride(const task *t, int k) { return t->ndim > 1 ? t->strides[k][t->ndim - 2] : 0; }
+static int64_t row_stride(const task *t, int k) {
+    return t->ndim > 1 ? t->strides[k][t->ndim - 2] : 0;
+}
 
 static int run_direct(const task *t, char *const *data, int64_t rows, int64_t columns) {
     const int last = t->ndim - 1;
@@ -188,8 +191,8 @@ static int run_block(const task *t, char *const *data, int64_t rows, int64_t col
             const int64_t left = columns - column;
             char *part[MG_MAX_OPERANDS];
             for (int k = 0; k < t->operands; k++)
-                part[k] = data[k] + (row * row_stride(t, k) + column * t->strides[k][last]) *
-                                        t->item[k];
+                part[k] =
+                    data[k] + (row * row_stride(t, k) + column * t->strides[k][last]) * t->item[k];
             status |= run_tile(t, part, row_count, left < tile_columns ? left : tile_columns);
         }
     }
@@ -241,8 +244,8 @@ static int run_task(task *t, mg_array *const *arrays, double nanoseconds) {
     }
     choose_access(t);
     if (t->size <= PIECE) {
-        if (t->ndim <= 2) return run_block(t, t->data, t->ndim == 2 ? t->shape[0] : 1,
-                                           t->shape[t->ndim - 1]);
+        if (t->ndim <= 2)
+            return run_block(t, t->data, t->ndim == 2 ? t->shape[0] : 1, t->shape[t->ndim - 1]);
         run_piece(t, 0, t->size);
     } else {
         mg_parallel_for(t->size, PIECE, nanoseconds * (double)t->size, run_piece, t);

@@ -1,5 +1,5 @@
-/* Elementwise operations without a vector version, one element at a time: calls of libm, and division
- * and powers of integers. The same for every instruction set. */
+/* Elementwise operations without a vector version, one element at a time: calls of libm, and
+ * division and powers of integers. The same for every instruction set. */
 #include "core.h"
 
 #define PASTE_(a, b) a##_##b

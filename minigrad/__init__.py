@@ -1,17 +1,17 @@
 """minigrad: a reverse-mode autograd engine with torch's interface, for small networks on a CPU.
 
-``import minigrad as torch`` runs a torch program within the supported part of the interface. The graph and
-every derivative are Python to read (start with ``minigrad.autograd.engine``); all arithmetic runs in C.
+``import minigrad as torch`` runs a torch program within the supported part of the interface. The
+graph and every derivative are Python to read (start with ``minigrad.autograd.engine``); all
+arithmetic runs in C.
 """
 
-from __future__ import annotations
-
-from typing import Any
+import typing as _typing
 
 from . import autograd
 from ._version import __version__
 from .array import Size
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .dtypes import bool_ as bool
 from .dtypes import (
     dtype,
     finfo,
@@ -24,26 +24,29 @@ from .dtypes import (
     set_default_dtype,
     uint8,
 )
-from .dtypes import bool_ as bool
 from .kernels import get_num_threads, set_num_threads
-from .ops.methods import FUNCTIONS
+from .ops.methods import FUNCTIONS as _FUNCTIONS
 from .tensor import Tensor
 
-globals().update(FUNCTIONS)
+globals().update(_FUNCTIONS)
 
 float = float32
 double = float64
 int = int32
 long = int64
 
-from . import functional, nn, optim, utils  # noqa: E402  (they use the names above)
+from . import functional  # noqa: E402  (it uses the names above)
 from .functional import log_softmax, softmax  # noqa: E402
 from .serialization import load, save  # noqa: E402
 
+if _typing.TYPE_CHECKING:
+    from . import nn, optim, utils
+    from . import vision as vision
 
-def __getattr__(name: str) -> Any:
+
+def __getattr__(name: str) -> _typing.Any:
     """Parts that a program may never use are imported when first asked for."""
-    if name in ("vision",):
+    if name in ("nn", "optim", "utils", "vision"):
         import importlib
 
         return importlib.import_module(f"{__name__}.{name}")
@@ -88,5 +91,6 @@ __all__ = [
     "softmax",
     "uint8",
     "utils",
-    *FUNCTIONS,
+    "vision",
+    *_FUNCTIONS,
 ]

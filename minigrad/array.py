@@ -1,8 +1,8 @@
 """Arrays: metadata, views, and the exchange with NumPy. No arithmetic.
 
-An array is an owning handle (see ``kernels``). Shapes and strides count elements. Memory is shared with
-NumPy where the layout allows it, in both directions: an exported ndarray keeps the array alive, and an
-imported array keeps the ndarray alive until C lets go of the memory.
+An array is an owning handle (see ``kernels``). Shapes and strides count elements. Memory is shared
+with NumPy where the layout allows it, in both directions: an exported ndarray keeps the array
+alive, and an imported array keeps the ndarray alive until C lets go of the memory.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Size(tuple):
         item = tuple.__getitem__(self, index)
         return Size(item) if isinstance(index, slice) else item
 
-    def __add__(self, other: tuple) -> Size:  # type: ignore[override]
+    def __add__(self, other: tuple) -> Size:
         return Size(tuple.__add__(self, tuple(other)))
 
     def __mul__(self, count: Any) -> Size:
@@ -98,13 +98,14 @@ def supported(values: np.ndarray) -> dtype:
 
 
 def share_numpy(values: np.ndarray) -> Array:
-    """An array on the memory of an ndarray; copies where it cannot be shared safely (read-only, or not
-    aligned to its elements). Negative strides raise, as in torch."""
+    """An array on the memory of an ndarray; copies where it cannot be shared safely (read-only, or
+    not aligned to its elements). Negative strides raise, as in torch."""
     kind = supported(values)
     if any(stride < 0 for stride in values.strides):
         raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative strides "
-            "are not supported. (You can work around this by making a copy with array.copy().)"
+            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not supported. (You can work around this by making a copy with "
+            "array.copy().)"
         )
     even = all(stride % kind.itemsize == 0 for stride in values.strides)
     if not values.flags.writeable or not values.flags.aligned or not even:
@@ -130,8 +131,8 @@ def copy_numpy(values: np.ndarray, kind: dtype) -> Array:
 
 
 def from_data(data: Any, kind: dtype | None) -> Array:
-    """A new array from numbers, nested sequences or anything that NumPy understands. Python floats take
-    the default dtype, ints int64, bools bool."""
+    """A new array from numbers, nested sequences or anything that NumPy understands. Python floats
+    take the default dtype, ints int64, bools bool."""
     if isinstance(data, (np.ndarray, np.generic)):
         values = np.asarray(data)
         if values.dtype.byteorder not in "=|":
@@ -141,6 +142,12 @@ def from_data(data: Any, kind: dtype | None) -> Array:
         values = np.array(data)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"could not make a tensor from the data given: {error}") from None
+    if values.dtype.kind == "f" and values.size and np.abs(values).max() >= 2.0**63:
+        objects = np.array(data, object)  # NumPy makes a float64 of some ints beyond int64
+        if all(isinstance(each, int) for each in objects.flat):
+            values = objects
+    if values.dtype.kind == "O" or values.dtype == np.uint64:
+        values = _beyond_int64(values, kind)
     if kind is None:
         if values.dtype.kind == "f":
             kind = get_default_dtype()
@@ -152,6 +159,21 @@ def from_data(data: Any, kind: dtype | None) -> Array:
     elif values.dtype.kind not in "biuf":
         raise TypeError(f"cannot make a tensor of dtype {kind} from data of type {values.dtype}")
     return copy_numpy(values, kind)
+
+
+def _beyond_int64(values: np.ndarray, kind: dtype | None) -> np.ndarray:
+    """Python ints may be larger than int64; where floats or bools are wanted they become such, else
+    they raise. Values that are no numbers stay as they are."""
+    if not all(isinstance(each, (bool, int, float, np.integer)) for each in values.flat):
+        return values
+    if kind is not None and kind.name == "bool":
+        return values.astype(bool)
+    mixed = any(isinstance(each, float) for each in values.flat)
+    if kind.is_floating_point if kind is not None else mixed:
+        return values.astype(np.float64)
+    if any(not -(1 << 63) <= each < 1 << 63 for each in values.flat):
+        raise ValueError("Overflow when unpacking long long: an integer does not fit in int64")
+    return values
 
 
 class _Export:

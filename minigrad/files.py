@@ -14,13 +14,13 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
     stays a link, and a replaced file's permissions stay; those of a new one follow the umask.
     OSError where the file could not be written in place either: a directory, a read-only file.
     """
-    path = os.path.realpath(path)
     mode = None
     with suppress(FileNotFoundError), open(os.open(path, os.O_WRONLY), "wb") as old:
         mode = os.fstat(old.fileno()).st_mode
         if not stat.S_ISREG(mode):  # a pipe or a device: nothing to replace
             old.write(content)
             return
+    path = os.path.realpath(path)
     directory, base = os.path.split(path)
     temporary = os.path.join(directory, f".{base[:100]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)

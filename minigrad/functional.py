@@ -82,16 +82,15 @@ def _soft(
     return operation(dim).apply(input)
 
 
-Tensor.softmax = softmax
-Tensor.log_softmax = log_softmax
+# Methods, too. They belong with the functions, above ops.methods, which attaches the others.
+for _method in (softmax, log_softmax):
+    setattr(Tensor, _method.__name__, _method)
 
 
 # ---- losses ----
 
 
-def _reduction(
-    reduction: str, size_average: bool | None = None, reduce: bool | None = None
-) -> str:
+def _reduction(reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> str:
     if size_average is not None or reduce is not None:
         if reduce is False:
             return "none"
@@ -139,15 +138,13 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """The cross-entropy of scores (N, C, ...) or (C) and targets: class indices, or probabilities of
-    the scores' shape."""
+    """The cross-entropy of scores (N, C, ...) or (C) and targets: class indices, or probabilities
+    of the scores' shape."""
     reduction = _reduction(reduction, size_average, reduce)
     check_tensor(input, "cross_entropy")
     check_tensor(target, "cross_entropy", "target")
     if not 0.0 <= label_smoothing <= 1.0:
-        raise RuntimeError(
-            f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
-        )
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if target.shape == input.shape and target.is_floating_point():
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     _check_classes(input, target, "cross_entropy")
@@ -161,8 +158,8 @@ def _check_weight(input: Tensor, weight: Tensor | None, op: str) -> None:
     classes = input.shape[1 if input.ndim > 1 else 0]
     if weight.shape != (classes,):
         raise RuntimeError(
-            f"{op}: weight tensor should be defined either for all {classes} classes or no classes but got "
-            f"weight tensor of shape: {list(weight.shape)}"
+            f"{op}: weight tensor should be defined either for all {classes} classes or no classes "
+            f"but got weight tensor of shape: {list(weight.shape)}"
         )
     if weight.dtype is not input.dtype:
         raise RuntimeError(
@@ -227,8 +224,8 @@ def mse_loss(
 
         warnings.warn(
             f"Using a target size ({list(target.shape)}) that is different to the input size "
-            f"({list(input.shape)}). This will likely lead to incorrect results due to broadcasting. "
-            "Please ensure they have the same size.",
+            f"({list(input.shape)}). This will likely lead to incorrect results due to "
+            "broadcasting. Please ensure they have the same size.",
             stacklevel=2,
         )
     squares = (input - target).square()
@@ -330,7 +327,8 @@ def _check_planes(input: Tensor, op: str) -> None:
     check_tensor(input, op)
     if input.ndim not in (3, 4):
         raise RuntimeError(
-            f"{op}: Expected 3D or 4D (batch mode) tensor for input, but got shape {list(input.shape)}"
+            f"{op}: Expected 3D or 4D (batch mode) tensor for input, but got shape "
+            f"{list(input.shape)}"
         )
 
 
@@ -382,17 +380,21 @@ def batch_norm(
     *,
     num_batches_tracked: Tensor | None = None,
 ) -> Tensor:
-    """Normalises each channel of (N, C, ...) by the batch's statistics in training, else by the running
-    ones. A momentum of None averages over all batches, counted by ``num_batches_tracked``."""
+    """Normalises each channel of (N, C, ...) by the batch's statistics in training, else by the
+    running ones. A momentum of None averages over all batches, counted by
+    ``num_batches_tracked``."""
     check_tensor(input, "batch_norm")
     if input.ndim < 2:
         raise ValueError(f"batch_norm: expected at least 2 dimensions, got {list(input.shape)}")
     if training and input.numel() == input.shape[1]:
         raise ValueError(
-            f"Expected more than 1 value per channel when training, got input size {list(input.shape)}"
+            "Expected more than 1 value per channel when training, got input size "
+            f"{list(input.shape)}"
         )
     if not training and (running_mean is None or running_var is None):
-        raise RuntimeError("batch_norm: running_mean and running_var are needed outside of training")
+        raise RuntimeError(
+            "batch_norm: running_mean and running_var are needed outside of training"
+        )
     if momentum is None and training and num_batches_tracked is None:
         momentum = 0.0
     return _batch_norm(

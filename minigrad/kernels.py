@@ -1,8 +1,8 @@
 """The one door from Python to C.
 
-Everything that computes is a C entry of ``csrc/api.h``, called through the wrappers here. An *array* is
-an owning ``mg_array *`` handle: when Python drops the last reference, C gets its memory back. A wrapper
-adds nothing but ownership of the result and the exception for an error.
+Everything that computes is a C entry of ``csrc/api.h``, called through the wrappers here. An
+*array* is an owning ``mg_array *`` handle: when Python drops the last reference, C gets its memory
+back. A wrapper adds nothing but ownership of the result and the exception for an error.
 """
 
 from __future__ import annotations

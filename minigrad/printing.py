@@ -62,7 +62,7 @@ def set_printoptions(
         "linewidth": linewidth,
     }
     base = _options if profile is None else _PROFILES.get(profile, _options)
-    given = {name: value for name, value in chosen.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     _options = replace(base, **given, sci_mode=sci_mode)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from . import array as arrays
 from . import dtypes
 from .array import Size
+from .files import replace_file
 from .tensor import Tensor, wrap
 
 # safetensors, json and others are imported where they are used, so that minigrad is there sooner.
@@ -67,7 +67,7 @@ def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
     except safetensors.SafetensorError as error:
         raise ValueError(f"save: {error}. Put long lists of numbers into tensors") from None
     if isinstance(f, (str, os.PathLike)):
-        _write_atomically(os.path.realpath(os.fspath(f)), content)
+        replace_file(f, content)
     elif hasattr(f, "write"):
         f.write(content)
     else:
@@ -226,7 +226,7 @@ def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
         return value
     kind, content = next(iter(value.items()))
     if kind == "tensor":
-        found = tensors[value["same"] if "same" in value else content].detach()
+        found = tensors[value.get("same") or content].detach()
         requires_grad = value.get("requires_grad", False)
         if value.get("parameter"):
             return _parameter_class()(found, requires_grad)
@@ -323,46 +323,3 @@ def _refusal(content: bytes, title: str, error: Exception) -> RuntimeError:
         return RuntimeError(f"load: {title} is no safetensors file, or its beginning is damaged")
     reason = str(error).removeprefix("Error while deserializing: ")
     return _damaged(title, f"its {len(content)} bytes are not what they should have been: {reason}")
-
-
-# ---- writing ----
-
-
-def _write_atomically(path: str, content: bytes) -> None:
-    """Writes a file beside `path` and puts it in its place when it is complete on disk."""
-    import stat
-
-    directory, base = os.path.split(path)
-    mode = None
-    with suppress(FileNotFoundError):
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(f"save: {path!r} is a directory")
-        if not stat.S_ISREG(status.st_mode):  # a pipe or a device: nothing to replace
-            with open(path, "wb") as file:
-                file.write(content)
-            return
-        if not os.access(path, os.W_OK):
-            raise PermissionError(f"save: {path!r} is read-only")
-        mode = stat.S_IMODE(status.st_mode)
-    temporary = os.path.join(directory, f".{base[:100]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o666)  # less what the umask takes away
-    try:
-        with open(descriptor, "wb") as file:
-            if mode is not None and hasattr(os, "fchmod"):
-                os.fchmod(descriptor, mode)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    with suppress(OSError):  # not every system can open a directory
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

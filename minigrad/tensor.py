@@ -1,7 +1,7 @@
 """The Tensor: an array, whether it needs a gradient, the gradient, and the node that made it.
 
-No maths here. The operators and methods stand with their derivatives in ``minigrad.ops`` and are attached
-to the class by ``minigrad.ops.methods``.
+No maths here. The operators and methods stand with their derivatives in ``minigrad.ops`` and are
+attached to the class by ``minigrad.ops.methods``.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class RemovableHandle:
 class Tensor:
     """A multi-dimensional array that remembers how it was computed.
 
-    Made by ``minigrad.tensor`` and the other creation functions. Attributes: ``requires_grad``, ``grad``
-    (None or a Tensor of the same shape), ``grad_fn`` (the node that made it, None for a leaf).
+    Made by ``minigrad.tensor`` and the other creation functions. Attributes: ``requires_grad``,
+    ``grad`` (None or a Tensor of the same shape), ``grad_fn`` (the node that made it, None for a
+    leaf).
     """
 
     # _view: None, or (base, stamp) for a view of another tensor's memory; see autograd.engine.
@@ -71,7 +72,8 @@ class Tensor:
     def __init__(self, data: Any = ()) -> None:
         source = data._array if isinstance(data, Tensor) else None
         if source is None:
-            source = arrays.from_data(data, None if _has_dtype(data) else arrays.get_default_dtype())
+            kind = None if _has_dtype(data) else arrays.get_default_dtype()
+            source = arrays.from_data(data, kind)
         self._array = source
         self._requires_grad = False
         self._grad = self._node = self._view = self._hooks = None
@@ -151,8 +153,8 @@ class Tensor:
     def requires_grad(self, value: bool) -> None:
         if self._node is not None and not value:
             raise RuntimeError(
-                "you can only change requires_grad flags of leaf variables. If you want to use a computed "
-                "variable in a subgraph that doesn't require differentiation use "
+                "you can only change requires_grad flags of leaf variables. If you want to use a "
+                "computed variable in a subgraph that doesn't require differentiation use "
                 "var_no_grad = var.detach()."
             )
         if value and not self.dtype.is_floating_point:
@@ -172,13 +174,15 @@ class Tensor:
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
             if not isinstance(value, Tensor):
-                raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value)}")
+                raise TypeError(
+                    f"assigned grad expected to be a Tensor or None but got {type(value)}"
+                )
             if value is self:
                 raise RuntimeError("can't assign Tensor as its own grad")
             if not lib.mg_same_shape(value._array, self._array):
                 raise RuntimeError(
-                    f"assigned grad has data of a different size: {list(value.shape)} for a tensor of "
-                    f"shape {list(self.shape)}"
+                    f"assigned grad has data of a different size: {list(value.shape)} for a tensor "
+                    f"of shape {list(self.shape)}"
                 )
             if value._array.dtype != self._array.dtype:
                 raise RuntimeError(
@@ -220,10 +224,11 @@ class Tensor:
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """An ndarray on the same memory. A tensor that requires grad must be detached first, or
-        ``force=True`` given."""
-        if self._requires_grad and not force:
+        ``force=True`` given, except within ``no_grad``."""
+        if self._requires_grad and not force and _is_recording():
             raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
+                "instead."
             )
         return arrays.to_numpy(self._array)
 
@@ -238,6 +243,8 @@ class Tensor:
         return values
 
     def __dlpack__(self, **options: Any) -> Any:
+        if self._requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         return self.numpy().__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -274,7 +281,8 @@ class Tensor:
     def __contains__(self, element: Any) -> bool:
         if not isinstance(element, (Tensor, bool, int, float)):
             raise RuntimeError(
-                f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
+                "Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
+                f"{type(element)}."
             )
         return bool((self == element).any())
 
@@ -291,8 +299,8 @@ class Tensor:
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self._node is not None:
             raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
-                "at the moment."
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+                "protocol at the moment."
             )
         if id(self) in memo:
             return memo[id(self)]
@@ -345,6 +353,12 @@ class Tensor:
         def __setitem__(self, index: Any, value: Any) -> None: ...
 
 
+def _is_recording() -> bool:
+    from .autograd.grad_mode import state  # autograd imports this module
+
+    return state.enabled
+
+
 def _has_dtype(data: Any) -> bool:
     return isinstance(data, (np.ndarray, np.generic))
 
@@ -372,7 +386,7 @@ def wrap(array: Array) -> Tensor:
 
 
 def operand(value: Any, op: str = "operation") -> Tensor:
-    """An operand of an operator as a Tensor: Python numbers become weak scalars, ndarrays tensors."""
+    """An operand as a Tensor: Python numbers become weak scalars, ndarrays become tensors."""
     if isinstance(value, Tensor):
         return value
     if type(value) is float or isinstance(value, (bool, int, float)):
@@ -404,4 +418,13 @@ def is_tensor(value: Any) -> bool:
     return isinstance(value, Tensor)
 
 
-__all__ = ["NULL", "RemovableHandle", "Size", "Tensor", "is_tensor", "normalized", "operand", "wrap"]
+__all__ = [
+    "NULL",
+    "RemovableHandle",
+    "Size",
+    "Tensor",
+    "is_tensor",
+    "normalized",
+    "operand",
+    "wrap",
+]

@@ -270,7 +270,7 @@ def test_without_the_extras_it_trains_and_says_what_is_missing(tmp_path):
 
 
 def test_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
-    from minigrad.cli.output import replace_file
+    from minigrad.files import replace_file
 
     path = tmp_path / "history.json"
     replace_file(path, b"old")

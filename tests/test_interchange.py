@@ -199,6 +199,10 @@ def test_numpy_of_a_tensor_in_a_graph():
     with pytest.raises(RuntimeError, match="detach"):
         np.asarray(x * 2)
     assert (x * 2).numpy(force=True).tolist() == [2, 2]
+    with mg.no_grad():
+        assert x.numpy().tolist() == np.asarray(x).tolist() == [1, 1]
+        with pytest.raises(BufferError, match="detach"):
+            np.from_dlpack(x)
     assert address(x.detach().numpy()) == x.data_ptr()
 
 

@@ -178,6 +178,22 @@ def test_plain_safetensors_both_ways(tmp_path):
     assert loaded["small"].dtype is mg.int32 and loaded["small"].tolist() == [-1, 2]
 
 
+def test_bfloat16_widens():
+    values = np.array([1.5, -2, math.inf, 0], np.float32)
+    halves = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
+    header = b'{"b":{"dtype":"BF16","shape":[2,2],"data_offsets":[0,8]}}'
+    loaded = mg.load(io.BytesIO(len(header).to_bytes(8, "little") + header + halves))
+    assert loaded["b"].dtype is mg.float32
+    assert loaded["b"].tolist() == values.reshape(2, 2).tolist()
+
+
+def test_one_object_one_file():
+    first, second = io.BytesIO(), io.BytesIO()
+    for file in (first, second):
+        mg.save({"model": {"w": mg.ones(2), "b": mg.zeros(1)}, "epoch": 3}, file)
+    assert first.getvalue() == second.getvalue()
+
+
 def test_data_is_aligned_and_header_padded(tmp_path):
     path = tmp_path / "mixed.safetensors"
     mg.save({"a": mg.ones(3, dtype=mg.bool), "b": mg.ones(3), "c": mg.ones(1).double()}, path)
@@ -331,6 +347,31 @@ def test_saving_through_a_link_keeps_the_link(tmp_path):
     link.symlink_to(target)
     mg.save("new", link)
     assert link.is_symlink() and mg.load(target) == "new"
+
+
+def test_saving_to_a_pipe():
+    read, write = os.pipe()
+    with open(read, "rb") as reader:
+        with open(write, "wb"):
+            mg.save([1], f"/dev/fd/{write}")
+        assert mg.load(reader) == [1]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to read-only files")
+def test_a_read_only_file_stays(tmp_path):
+    path = tmp_path / "file"
+    mg.save("old", path)
+    path.chmod(0o400)
+    with pytest.raises(PermissionError):
+        mg.save("new", path)
+    assert mg.load(path) == "old"
+
+
+def test_only_binary_files_are_read():
+    with pytest.raises(TypeError, match="binary file"):
+        mg.load(io.StringIO("text"))
+    with pytest.raises(TypeError, match="binary file"):
+        mg.load(3)
 
 
 def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

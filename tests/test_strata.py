@@ -14,7 +14,7 @@ ROOT = Path(minigrad.__file__).parent
 # A module may import from its own stratum and from lower ones. What is not named is an error: a new
 # module has a place in the order.
 STRATA = (
-    {"_core", "_version"},
+    {"_core", "_version", "files"},
     {"kernels"},
     {"dtypes"},
     {"array"},
@@ -86,9 +86,10 @@ def test_only_kernels_imports_the_core():
             assert target != "_core" or name in ("kernels", "_build"), f"{path}:{line}"
 
 
-# What may be used of NumPy where tensors are computed: its types, to recognise what comes from outside,
-# and the ways in. linspace: numbers become a tensor, no tensor is computed with.
-INTERCHANGE = {"ndarray", "generic", "asarray", "from_dlpack", "dtype", "linspace"}
+# What may be used of NumPy where tensors are computed: its types, to recognise what comes from
+# outside, and the ways in. linspace: numbers become a tensor, no tensor is computed with.
+INTERCHANGE = {"ndarray", "generic", "array", "asarray", "from_dlpack", "dtype"}
+INTERCHANGE |= {"bool_", "uint8", "int64", "float64", "linspace"}
 
 
 def test_numpy_does_no_arithmetic():

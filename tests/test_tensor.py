@@ -303,6 +303,32 @@ def test_integer_division():
     assert math.isinf((mg.tensor([1.0]) // 0).item())
 
 
+def test_division_towards_zero():
+    def trunc(a, b):
+        return mg.div(a, b, rounding_mode="trunc")
+
+    values = [7, -7, 2**53 + 1, -(2**63), -(2**62 + 1)]
+    expected = [3, 3, 2**53 + 1, -(2**63), -1537228672809129301]
+    same(trunc(mg.tensor(values), mg.tensor([2, -2, 1, 1, 3])), expected, mg.int64)
+    same(trunc(mg.tensor([-7, 7], dtype=mg.int32), 2), [-3, 3], mg.int32)
+    same(trunc(mg.tensor([True]), mg.tensor([2])), [0], mg.int64)
+    same(trunc(mg.tensor([-7.0, 7.0]), 2), [-3.0, 3.0], mg.float32)
+    same(mg.tensor([-5, 5]).div_(2, rounding_mode="trunc"), [-2, 2], mg.int64)
+    with pytest.raises(RuntimeError, match="can't be cast"):
+        mg.tensor([5]).div_(2.0, rounding_mode="trunc")
+    with pytest.raises(RuntimeError, match="Zero"):
+        trunc(mg.tensor([5]), 0)
+
+
+@pytest.mark.parametrize("data", [2**70, 2**63, [2**63, 1], -(2**63) - 1], ids=str)
+def test_integers_beyond_int64(data):
+    for dtype in (None, mg.int64, mg.uint8):
+        with pytest.raises(ValueError, match="Overflow"):
+            mg.tensor(data, dtype=dtype)
+    same(mg.tensor(data, dtype=mg.float64), np.asarray(data, np.float64))
+    assert mg.tensor([1.0, 2**70]).dtype == mg.float32
+
+
 def test_casts():
     same(mg.tensor([1.7, -1.7]).to(mg.int64), [1, -1], mg.int64)
     same(mg.tensor([0.0, 0.5, float("nan")]).bool(), [False, True, True])
@@ -383,6 +409,94 @@ def test_overlapping_copies():
     x = mg.arange(6)
     x[1:] = x[:-1].clone()
     same(x, [0, 0, 1, 2, 3, 4])
+
+
+# ---- other names ----
+
+ALIASES = {
+    "absolute": "abs",
+    "negative": "neg",
+    "clip": "clamp",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div",
+    "true_divide": "div",
+    "concat": "cat",
+    "concatenate": "cat",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "less": "lt",
+    "less_equal": "le",
+    "not_equal": "ne",
+}
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_other_names(alias):
+    a, b = mg.tensor([1.5, -2.0, 3.0]), mg.tensor([1.0, 2.0, 3.0])
+    name = ALIASES[alias]
+    operands = {"abs": (a,), "neg": (a,), "clamp": (a, -1, 1), "cat": ([a, b],)}.get(name, (a, b))
+    wanted = getattr(mg, name)(*operands)
+    same(getattr(mg, alias)(*operands), wanted.numpy(), wanted.dtype)
+    if name != "cat":
+        same(getattr(operands[0], alias)(*operands[1:]), wanted.numpy())
+
+
+@pytest.mark.parametrize("name", ["eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or"])
+def test_comparisons_in_place(name):
+    a, b = mg.tensor([1.0, 0.0, 3.0]), mg.tensor([1.0, 2.0, 0.0])
+    wanted = getattr(a, name)(b).float()
+    result = getattr(a, name + "_")(b)
+    assert result is a and a.dtype == mg.float32
+    same(a, wanted.numpy())
+
+
+def test_bits_in_place():
+    x = mg.tensor([6, 5])
+    x &= 4
+    same(x, [4, 4])
+    x |= mg.tensor([1, 2])
+    same(x, [5, 6])
+    x ^= 7
+    same(x, [2, 1])
+
+
+def test_closeness():
+    a = mg.tensor([1.0, 2.0, float("nan")])
+    same(mg.isclose(a, a + 1e-9), [True, True, False])
+    same(mg.isclose(a, a, equal_nan=True), [True, True, True])
+    assert not mg.allclose(a, a) and mg.allclose(a, a, equal_nan=True)
+    assert mg.equal(mg.ones(2), mg.ones(2)) and not mg.equal(mg.ones(2), mg.ones(3))
+
+
+def test_dtype_functions():
+    assert mg.promote_types(mg.int32, mg.float32) == mg.float32
+    assert mg.result_type(mg.ones(2, dtype=mg.int64), 1.5) == mg.float32
+    assert mg.is_tensor(mg.ones(1)) and not mg.is_tensor([1])
+    assert mg.numel(mg.ones(2, 3)) == 6
+    assert mg.finfo(mg.float32).eps == np.finfo(np.float32).eps
+    assert mg.iinfo(mg.int32).max == 2**31 - 1
+
+
+def test_generator_state():
+    mg.manual_seed(3)
+    mg.rand(5)
+    state = mg.get_rng_state()
+    first = mg.rand(5)
+    mg.set_rng_state(state)
+    same(mg.rand(5), first.numpy())
+    assert mg.initial_seed() == 3
+    generator = mg.Generator().manual_seed(3)
+    one = mg.rand(4, generator=generator)
+    same(mg.rand(4, generator=mg.Generator().manual_seed(3)), one.numpy())
+    for made in (mg.rand_like(one), mg.randn_like(one), mg.empty_like(one)):
+        assert made.shape == one.shape and made.dtype == one.dtype
+
+
+def test_new_tensors_take_dtype_from_their_model():
+    x = mg.ones(1, dtype=mg.float64)
+    assert x.new_empty(2).dtype == x.new_full((2,), 3).dtype == mg.float64
+    assert x.new_tensor([1, 2]).dtype in (mg.float64, mg.int64)
 
 
 # ---- printing ----

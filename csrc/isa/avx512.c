@@ -13,7 +13,8 @@ static int supported_avx512(void) {
 }
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), \
+#pragma clang attribute push(__attribute__((                                                       \
+                                 target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))),          \
                              apply_to = function)
 #else
 #pragma GCC push_options

@@ -75,8 +75,7 @@ INLINE int NAME(map)(const mg_loop *loop, V (*op)(V, V), int arity, int is_mask,
     for (int64_t r = 0; r < loop->rows; r++) {
         V spread_a, spread_b;
         const NAME(row) row_a = NAME(row_of)(a, loop->step[0], &spread_a);
-        const NAME(row) row_b =
-            arity == 2 ? NAME(row_of)(b, loop->step[1], &spread_b) : row_a;
+        const NAME(row) row_b = arity == 2 ? NAME(row_of)(b, loop->step[1], &spread_b) : row_a;
         if (count < LANES)
             NAME(map_few)(out, row_a, row_b, count, op, arity, is_mask);
         else
@@ -131,31 +130,31 @@ static int NAME(where)(const mg_loop *loop) {
 #define SCALAR_BINARY(name)
 
 /* An operation is a function of vectors and a loop that calls it; a mask travels as a V. */
-#define APPLY_UNARY(name, expression) \
+#define APPLY_UNARY(name, expression)                                                              \
     INLINE V NAME(apply_unary_##name)(V a, V unused) { return (void)unused, (V)(expression); }
-#define APPLY_BINARY(name, expression) \
+#define APPLY_BINARY(name, expression)                                                             \
     INLINE V NAME(apply_binary_##name)(V a, V b) { return (V)(expression); }
-#define UNARY(name, domain, result, cost, on_bool, expression) \
+#define UNARY(name, domain, result, cost, on_bool, expression)                                     \
     IN_##domain(APPLY_UNARY(name, expression))
-#define BINARY(name, domain, result, cost, on_bool, expression) \
+#define BINARY(name, domain, result, cost, on_bool, expression)                                    \
     IN_##domain(APPLY_BINARY(name, expression))
 #include "../elementwise.def"
 #undef UNARY
 #undef BINARY
 
-#define LOOP(name, arity, result, cost)                                                          \
-    static int NAME(name)(const mg_loop *loop) {                                                 \
-        return NAME(map)(loop, NAME(apply_##name), arity, IS_MASK_##result, IS_HEAVY_##cost);    \
+#define LOOP(name, arity, result, cost)                                                            \
+    static int NAME(name)(const mg_loop *loop) {                                                   \
+        return NAME(map)(loop, NAME(apply_##name), arity, IS_MASK_##result, IS_HEAVY_##cost);      \
     }
-#define UNARY(name, domain, result, cost, on_bool, expression) \
+#define UNARY(name, domain, result, cost, on_bool, expression)                                     \
     IN_##domain(LOOP(unary_##name, 1, result, cost))
-#define BINARY(name, domain, result, cost, on_bool, expression) \
+#define BINARY(name, domain, result, cost, on_bool, expression)                                    \
     IN_##domain(LOOP(binary_##name, 2, result, cost))
 #include "../elementwise.def"
 #undef UNARY
 #undef BINARY
 
-#define UNARY(name, domain, result, cost, on_bool, expression) \
+#define UNARY(name, domain, result, cost, on_bool, expression)                                     \
     IN_##domain([MG_UNARY_##name] = NAME(unary_##name), )
 #define BINARY(name, domain, result, cost, on_bool, expression)
 static const mg_loop_function NAME(unary_loops)[MG_UNARY_COUNT] = {
@@ -165,7 +164,7 @@ static const mg_loop_function NAME(unary_loops)[MG_UNARY_COUNT] = {
 #undef BINARY
 
 #define UNARY(name, domain, result, cost, on_bool, expression)
-#define BINARY(name, domain, result, cost, on_bool, expression) \
+#define BINARY(name, domain, result, cost, on_bool, expression)                                    \
     IN_##domain([MG_BINARY_##name] = NAME(binary_##name), )
 static const mg_loop_function NAME(binary_loops)[MG_BINARY_COUNT] = {
 #include "../elementwise.def"

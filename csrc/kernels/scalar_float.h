@@ -34,15 +34,15 @@ static inline T NAME(pow)(T a, T b, int *status) {
 
 #define UNARY(name, domain, result, cost, on_bool, expression)
 #define BINARY(name, domain, result, cost, on_bool, expression)
-#define LIBM_UNARY(name) \
-    static inline T NAME(libm_##name)(T a, T b, int *status) { \
-        return (void)b, (void)status, LIBM(name)(a);           \
-    }                                                          \
-    static int NAME(unary_##name)(const mg_loop *loop) {       \
-        return NAME(map)(loop, NAME(libm_##name), 1);          \
+#define LIBM_UNARY(name)                                                                           \
+    static inline T NAME(libm_##name)(T a, T b, int *status) {                                     \
+        return (void)b, (void)status, LIBM(name)(a);                                               \
+    }                                                                                              \
+    static int NAME(unary_##name)(const mg_loop *loop) {                                           \
+        return NAME(map)(loop, NAME(libm_##name), 1);                                              \
     }
-#define LIBM_BINARY(name)                                                                           \
-    static inline T NAME(name)(T a, T b, int *status) { return (void)status, LIBM(name)(a, b); } \
+#define LIBM_BINARY(name)                                                                          \
+    static inline T NAME(name)(T a, T b, int *status) { return (void)status, LIBM(name)(a, b); }   \
     BINARY_LOOP(name)
 #define SCALAR_BINARY BINARY_LOOP
 #include "../elementwise.def"

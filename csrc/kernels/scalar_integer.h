@@ -1,6 +1,6 @@
-/* Division and powers of integers. T is the dtype's element, IS_SIGNED whether it is signed, WIDE an
- * unsigned type in which arithmetic wraps around. Division by zero is reported after the loop; the smallest integer divided by -1 wraps
- * around instead of trapping. */
+/* Division and powers of integers. T is the dtype's element, IS_SIGNED whether it is signed,
+ * WIDE an unsigned type in which arithmetic wraps around. Division by zero is reported after the
+ * loop; the smallest integer divided by -1 wraps around instead of trapping. */
 #include "scalar_loop.h"
 
 #if IS_SIGNED

@@ -1,8 +1,7 @@
 /* The loop of the operations that take one element at a time. The including file has defined T and
  * NAME; `op` returns its result, and may set the status (enum mg_loop_status). */
-static inline __attribute__((always_inline)) int NAME(map)(const mg_loop *loop,
-                                                           T (*op)(T a, T b, int *status),
-                                                           int arity) {
+static inline __attribute__((always_inline)) int
+NAME(map)(const mg_loop *loop, T (*op)(T a, T b, int *status), int arity) {
     int status = MG_LOOP_DONE;
     for (int64_t r = 0; r < loop->rows; r++) {
         T *out = (T *)(loop->out + r * loop->out_row);
@@ -16,7 +15,7 @@ static inline __attribute__((always_inline)) int NAME(map)(const mg_loop *loop,
 }
 
 /* NAME(binary_f) from the operation NAME(f) */
-#define BINARY_LOOP(function)                              \
-    static int NAME(binary_##function)(const mg_loop *loop) { \
-        return NAME(map)(loop, NAME(function), 2);         \
+#define BINARY_LOOP(function)                                                                      \
+    static int NAME(binary_##function)(const mg_loop *loop) {                                      \
+        return NAME(map)(loop, NAME(function), 2);                                                 \
     }

@@ -27,7 +27,8 @@ INLINE void NAME(store)(T *destination, V value) { *(NAME(vector_at) *)destinati
 
 INLINE V NAME(splat)(T value) { return value - (V){0}; }
 
-/* Lanes of `yes` where the mask is -1, of `no` where it is 0. (?: on vectors exists in C++ only.) */
+/* Lanes of `yes` where the mask is -1, of `no` where it is 0. (?: on vectors exists in C++ only.)
+ * */
 INLINE V NAME(select)(M mask, V yes, V no) { return (V)((mask & (M)yes) | (~mask & (M)no)); }
 
 /* Copies `count` < 64 / sizeof(T) elements. A call of memcpy would cost more than the work. */
@@ -57,17 +58,15 @@ INLINE V NAME(load_part)(const T *source, int64_t count, T fill) {
     V value = NAME(splat)(fill);
 #if MG_VECTOR_BYTES == 64
     const uint64_t mask = MG_FIRST_LANES(count);
-    if (sizeof(T) == 8)
-        return (V)_mm512_mask_loadu_epi64((__m512i)value, (__mmask8)mask, source);
-    if (sizeof(T) == 4)
-        return (V)_mm512_mask_loadu_epi32((__m512i)value, (__mmask16)mask, source);
+    if (sizeof(T) == 8) return (V)_mm512_mask_loadu_epi64((__m512i)value, (__mmask8)mask, source);
+    if (sizeof(T) == 4) return (V)_mm512_mask_loadu_epi32((__m512i)value, (__mmask16)mask, source);
     return (V)_mm512_mask_loadu_epi8((__m512i)value, mask, source);
 #elif MG_VECTOR_BYTES == 32
     if (sizeof(T) >= 4) {
         const __m256i mask = NAME(first_lanes)(count);
         const void *at = source;
-        const __m256i part = sizeof(T) == 8 ? _mm256_maskload_epi64(at, mask)
-                                            : _mm256_maskload_epi32(at, mask);
+        const __m256i part =
+            sizeof(T) == 8 ? _mm256_maskload_epi64(at, mask) : _mm256_maskload_epi32(at, mask);
         return NAME(select)((M)mask, (V)part, value);
     }
 #endif

@@ -25,7 +25,8 @@ def _roots(outputs: list[Tensor], grad_outputs: Any) -> list[tuple[Tensor, Tenso
         given = _tensors(grad_outputs)
     if len(given) != len(outputs):
         raise RuntimeError(
-            f"got {len(outputs)} tensors and {len(given)} gradients: give one gradient for each tensor"
+            f"got {len(outputs)} tensors and {len(given)} gradients: give one gradient for each "
+            "tensor"
         )
     return [
         (output, _root_gradient(index, output, given[index]))
@@ -64,9 +65,10 @@ def backward(
 ) -> None:
     """Adds the gradients of the tensors to the ``grad`` of the leaves (or of the ``inputs`` only).
 
-    A scalar needs no gradient of its own; any other tensor takes one of its shape in ``grad_tensors``.
-    The graph is freed unless ``retain_graph``; with ``create_graph`` the gradients are part of a graph
-    themselves. https://pytorch.org/docs/stable/generated/torch.autograd.backward.html
+    A scalar needs no gradient of its own; any other tensor takes one of its shape in
+    ``grad_tensors``. The graph is freed unless ``retain_graph``; with ``create_graph`` the
+    gradients are part of a graph themselves.
+    https://pytorch.org/docs/stable/generated/torch.autograd.backward.html
     """
     targets = None if inputs is None else _tensors(inputs)
     if targets is not None and not targets:

@@ -1,13 +1,14 @@
 """The engine: how operations are recorded, and how gradients flow back through them.
 
-An ``Operation`` is an op and, once it has run on tensors that need gradients, a node of the graph. Its
-``edges`` point to where the gradients of its inputs go: the node that made the input, or the input itself
-where it is a leaf. ``backward_pass`` visits the nodes from the latest to the earliest, which is an order
-in which every node comes after all that use its result, so that its gradient is complete when it is used.
+An ``Operation`` is an op and, once it has run on tensors that need gradients, a node of the graph.
+Its ``edges`` point to where the gradients of its inputs go: the node that made the input, or the
+input itself where it is a leaf. ``backward_pass`` visits the nodes from the latest to the earliest,
+which is an order in which every node comes after all that use its result, so that its gradient is
+complete when it is used.
 
-What holds for all operations stands here once: inputs that need no gradient are skipped, broadcasts and
-dtype conversions are undone, gradients of a tensor used several times are added, and a tensor that
-backward needs but that was changed in place is noticed.
+What holds for all operations stands here once: inputs that need no gradient are skipped, broadcasts
+and dtype conversions are undone, gradients of a tensor used several times are added, and a tensor
+that backward needs but that was changed in place is noticed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from .. import array as arrays
 from ..kernels import Array, ffi, find_binary, lib, own
@@ -69,7 +70,7 @@ class Node:
         )
 
     def register_hook(self, hook: Callable) -> Any:
-        """Calls ``hook(grad_output)`` before this node's backward; a result replaces the gradient."""
+        """Calls ``hook(grad_output)`` before this node's backward; its result, if any, is used."""
         if self.hooks is None:
             self.hooks = {}
         handle = RemovableHandle(self.hooks)
@@ -103,18 +104,22 @@ INPUTS, OUTPUT = 1, 2  # what an operation saves for its derivative
 class Operation(Node):
     """An op: ``forward`` computes an array from arrays, the ``grad_*`` methods are its derivative.
 
-    ``forward(self, a, b, ...)`` takes an array for each tensor operand. For each operand in the same order
-    a method whose name begins with ``grad_`` takes the gradient of the result and returns the gradient of
-    that operand, in Tensor operations, so that it can be differentiated again. An op whose gradients come
-    together overrides ``backward`` instead and consults ``needs(i)``.
+    ``forward(self, a, b, ...)`` takes an array for each tensor operand. For each operand in the
+    same order a method whose name begins with ``grad_`` takes the gradient of the result and
+    returns the gradient of that operand, in Tensor operations, so that it can be differentiated
+    again. An op whose gradients come together overrides ``backward`` instead and consults
+    ``needs(i)``.
 
-    ``saves`` says what the derivative uses: INPUTS (then ``self.inputs`` is the tuple of operands), OUTPUT
-    (``self.output``), or both. Parameters of an op (a dimension, a shape) go to its ``__init__``.
+    ``saves`` says what the derivative uses: INPUTS (then ``self.inputs`` is the tuple of operands),
+    OUTPUT (``self.output``), or both. Parameters of an op (a dimension, a shape) go to its
+    ``__init__``.
     """
 
     __slots__ = ("_inputs", "_arrays", "_stamp", "_output", "_output_stamp", "operand_shapes")
 
     operand_shapes: list[list[int]]
+    _inputs: tuple[Any, ...] | None  # None in the place of an operand that is not kept
+    _arrays: Sequence[Any]  # the arrays of the inputs, False for one that is not kept
 
     saves: ClassVar[int] = 0
     # For the gradient of each operand, which operands it uses; None: all. The others are not kept.
@@ -185,7 +190,7 @@ class Operation(Node):
             self.sequence = _next_sequence()
             self.hooks = self.shapes = None
             if self.keeps:
-                self.keep(inputs, output, 0)
+                self.keep(inputs, output)
         else:
             result._requires_grad = False
             result._node = None
@@ -193,8 +198,15 @@ class Operation(Node):
             note_view(result, inputs[0])
         return result
 
-    def keep(self, inputs: tuple[Tensor, ...], output: Array, stamp: int) -> None:
-        """Keeps what the derivative needs. ``stamp``: when the inputs were read, 0 for now."""
+    def keep(
+        self,
+        inputs: tuple[Tensor, ...],
+        output: Array,
+        stamp: int = 0,
+        used: tuple[Any, ...] | None = None,
+    ) -> None:
+        """Keeps what the derivative needs: of the inputs those that are ``used`` (None: found out
+        here), as they were at ``stamp`` (0: now)."""
         if self.adapts:
             flags = output.flags
             if (flags & _FIRST_ADAPTED and self.edges[0] is not None) or (
@@ -208,7 +220,9 @@ class Operation(Node):
         if saves:
             self._stamp = stamp or _clock[0]
             if saves & INPUTS:
-                if self.uses is not None:
+                if used is not None:
+                    inputs = used
+                elif self.uses is not None:
                     for edge in self.edges:
                         if edge is None:
                             inputs = self._used(inputs)
@@ -243,15 +257,16 @@ class Operation(Node):
         views.check_in_place(target)
         self.record(edges_of(inputs))
         before = _clock[0]
-        kept = inputs
-        if self.saves & INPUTS and self._used(inputs)[0] is not None:
-            original = wrap(own(lib.mg_cast(array, array.dtype)))  # the derivative needs it as it was
+        used = self._used(inputs)
+        if self.saves & INPUTS and used[0] is not None:
+            # The derivative needs it as it was.
+            original = wrap(own(lib.mg_cast(array, array.dtype)))
             original._requires_grad = target._requires_grad
             original._node = target._node
-            kept = (original, *others)
+            used = (original, *used[1:])
         self.forward(*[each._array for each in inputs], array)
-        # Another operand on the memory just overwritten must be noticed: its stamp is after `before`.
-        self.keep(kept, array, before)
+        # Another operand on the memory just overwritten must be noticed: its stamp is later.
+        self.keep(inputs, array, before, used)
         views.rebase(target, self)
         return target
 
@@ -289,7 +304,8 @@ class Operation(Node):
 
     def release(self) -> None:
         if self.saves & INPUTS:
-            self._inputs = self._arrays = None
+            self._inputs = None
+            self._arrays = ()
         if self.saves & OUTPUT:
             self._output = None
 
@@ -304,22 +320,24 @@ def _as_saved(tensor: Tensor, saved: Array) -> Tensor:
     return before
 
 
-def already_freed() -> Any:
+def already_freed() -> NoReturn:
     raise RuntimeError(
-        "Trying to backward through the graph a second time (or directly access saved tensors after they "
-        "have already been freed). Saved intermediate values of the graph are freed when you call "
-        ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
-        "graph a second time or if you need to access saved tensors after calling backward."
+        "Trying to backward through the graph a second time (or directly access saved tensors "
+        "after they have already been freed). Saved intermediate values of the graph are freed "
+        "when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to "
+        "backward through the graph a second time or if you need to access saved tensors after "
+        "calling backward."
     )
 
 
-def modified(node: Node, array: Array) -> None:
+def modified(node: Node, array: Array) -> NoReturn:
     writer = ffi.string(lib.mg_last_writer(array)).decode()
     raise RuntimeError(
-        "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[{arrays.dtype_of(array)} {list(arrays.shape_of(array))}], needed by {node.name()}, was last "
-        f"changed by the in-place operation '{writer}' and is at version {lib.mg_version(array)}. Hint: use "
-        "the out-of-place form of that operation, or clone() the tensor before it."
+        "one of the variables needed for gradient computation has been modified by an inplace "
+        f"operation: [{arrays.dtype_of(array)} {list(arrays.shape_of(array))}], needed by "
+        f"{node.name()}, was last changed by the in-place operation '{writer}' and is at version "
+        f"{lib.mg_version(array)}. Hint: use the out-of-place form of that operation, or clone() "
+        "the tensor before it."
     )
 
 
@@ -347,9 +365,9 @@ class OutputOf(Node):
 
 
 class MultipleOutputs(Operation):
-    """An op with several results: ``forward`` returns a list of arrays, ``backward`` takes a list of
-    gradients, None where a result was not used. ``differentiable`` results need gradients; the others
-    (indices, say) do not."""
+    """An op with several results: ``forward`` returns a list of arrays, ``backward`` takes a list
+    of gradients, None where a result was not used. ``differentiable`` results need gradients; the
+    others (indices, say) do not."""
 
     __slots__ = ("outputs",)
 
@@ -360,7 +378,7 @@ class MultipleOutputs(Operation):
         results = tuple(map(wrap, outputs))
         if is_recorded(*inputs):
             self.record(edges_of(inputs))
-            self.keep(inputs, outputs[0], 0)
+            self.keep(inputs, outputs[0])
             self.outputs = outputs if self.saves & OUTPUT else [None] * len(outputs)
             for index in range(self.count(outputs)):
                 results[index]._requires_grad = True
@@ -426,8 +444,8 @@ def backward_pass(
 ) -> dict[Any, Tensor]:
     """Sends the gradients of the roots back through the graph.
 
-    Returns the gradient of every leaf that was reached, or, where ``targets`` are given, of each of those
-    tensors that was, by edge (see ``edge_of``).
+    Returns the gradient of every leaf that was reached, or, where ``targets`` are given, of each of
+    those tensors that was, by edge (see ``edge_of``).
     """
     wanted = None if targets is None else {edge_of(each) for each in targets}
     useful = None if wanted is None else _leading_to(wanted, roots)
@@ -435,6 +453,8 @@ def backward_pass(
     waiting: dict[int, Node] = {}  # nodes not yet visited, by sequence number
     queue: list[int] = []  # the negated numbers as a heap: the latest node comes first
     captured: dict[Any, Tensor] = {}
+    results: Any
+    gradient: Any
 
     def send(edge: Any, gradient: Any) -> None:
         """Adds a gradient to what has arrived at an edge."""
@@ -485,7 +505,7 @@ def backward_pass(
 def _leading_to(wanted: set[Any], roots: Iterable[tuple[Tensor, Any]]) -> set[Any]:
     """The edges from which a wanted edge can be reached: only they need to be visited."""
     found: set[Any] = set()
-    stack = [edge_of(root) for root, _ in roots]
+    stack: list[Node | Tensor | None] = [edge_of(root) for root, _ in roots]
     while stack:
         edge = stack.pop()
         if edge is not None and edge not in found:
@@ -504,7 +524,7 @@ def _by_sequence(node: Node) -> int:
 
 
 def _fitted(gradient: Tensor | None, like: tuple[Any, Any]) -> Tensor | None:
-    """The gradient of an operand that was broadcast or converted: summed back and converted back."""
+    """The gradient of an operand that was broadcast or converted: summed and converted back."""
     if gradient is None:
         return None
     shape, kind = like
@@ -522,7 +542,7 @@ def _run_hooks(hooks: dict[int, Callable], gradient: Tensor) -> Tensor:
 
 
 def accumulate(gradients: dict[Any, Tensor], create_graph: bool) -> None:
-    """Adds each gradient to the ``grad`` of its leaf; the first is taken over where nobody shares it."""
+    """Adds each gradient to its leaf's ``grad``; the first is taken over where nobody shares it."""
     previous = _mode.enabled
     _mode.enabled = create_graph
     try:
@@ -548,7 +568,7 @@ def _reference_counts(gradient: Tensor) -> tuple[int, int]:
 
 
 def _counts_of_a_sole_owner() -> tuple[int, int]:
-    """What the interpreter counts where only a caller's variable holds a tensor; versions differ."""
+    """What this interpreter counts where only a caller's variable holds a tensor."""
     probe = wrap(own(lib.mg_scalar_float(0.0)))
     return _reference_counts(probe)
 
@@ -563,23 +583,20 @@ def _copied(gradient: Tensor) -> Tensor:
 
 
 def _is_sole(gradient: Tensor, counts: tuple[int, int]) -> bool:
-    """Whether nothing else refers to the tensor or its memory, so that it may become a ``grad``."""
-    return (
-        counts == _SOLE
-        and gradient._node is None
-        and bool(lib.mg_is_unique(gradient._array))
-    )
+    """Whether nothing else refers to the tensor or its memory: then it may become a ``grad``."""
+    return counts == _SOLE and gradient._node is None and bool(lib.mg_is_unique(gradient._array))
 
 
 class Fused(Operation):
     """An op whose forward and derivative are kernels of their own, fused for speed.
 
-    ``composition`` computes the same from plain Tensor operations: it is the test's oracle, and derivatives
-    of the derivative come from it. ``fused_backward`` is the kernel for the first derivative.
+    ``composition`` computes the same from plain Tensor operations: it is the test's oracle, and
+    derivatives of the derivative come from it. ``fused_backward`` is the kernel for the first
+    derivative.
     """
 
     __slots__ = ()
-    saves = INPUTS | OUTPUT
+    saves = INPUTS
 
     def composition(self, *inputs: Tensor) -> Tensor:
         raise NotImplementedError

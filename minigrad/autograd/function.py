@@ -24,6 +24,7 @@ class FunctionContext(MultipleOutputs):
     __slots__ = ("__dict__",)
 
     needs_input_grad: tuple[bool, ...] = ()
+    _operands: list[Any]  # (shape, dtype) of each argument, None for one that is no tensor
 
     def __init__(self, function: type[Function]) -> None:
         self._function = function
@@ -41,8 +42,8 @@ class FunctionContext(MultipleOutputs):
         for each in tensors:
             if each is not None and not isinstance(each, Tensor):
                 raise TypeError(
-                    f"save_for_backward can only save variables, but got {type(each).__name__}; keep other "
-                    "values as attributes of ctx"
+                    f"save_for_backward can only save variables, but got {type(each).__name__}; "
+                    "keep other values as attributes of ctx"
                 )
         self._to_save = tensors
 
@@ -111,7 +112,8 @@ class FunctionContext(MultipleOutputs):
             return None
         if not isinstance(grad, Tensor):
             raise TypeError(
-                f"{self.name()}: expected a Tensor or None as gradient {index}, got {type(grad).__name__}"
+                f"{self.name()}: expected a Tensor or None as gradient {index}, got "
+                f"{type(grad).__name__}"
             )
         shape, kind = self._operands[index]
         if grad.shape != shape:
@@ -157,8 +159,8 @@ class Function:
 
     def __init__(self) -> None:
         raise RuntimeError(
-            f"{type(self).__name__} should not be instantiated. Methods on autograd functions are all "
-            "static, so you should invoke them on the class itself: "
+            f"{type(self).__name__} should not be instantiated. Methods on autograd functions are "
+            "all static, so you should invoke them on the class itself: "
             f"{type(self).__name__}.apply(...)"
         )
 
@@ -195,7 +197,7 @@ class Function:
 
 
 def _own_tensor(output: Any, args: Sequence[Any], ctx: FunctionContext) -> Any:
-    """An input returned as it is becomes a new tensor, so that its own history is not overwritten."""
+    """An input returned as it is becomes a new tensor, so that its own history stays."""
     if any(output is each for each in args) and not any(output is each for each in ctx._dirty):
         alias = output.detach()
         ctx._to_save = tuple(alias if each is output else each for each in ctx._to_save)

@@ -1,8 +1,8 @@
 """Views of memory that is changed in place, and how the graph follows.
 
-An in-place operation on a view changes its base too. The base's new history is then "the old base, with
-the region of the view replaced" (``CopySlices``), and every view's history is "this region of the base"
-(``AsStrided``), made anew when the view is used the next time.
+An in-place operation on a view changes its base too. The base's new history is then "the old base,
+with the region of the view replaced" (``CopySlices``), and every view's history is "this region of
+the base" (``AsStrided``), made anew when the view is used the next time.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def check_in_place(target: Tensor) -> None:
         base, what = target._view[0], "a view of a leaf Variable"
     if base._node is None and base._requires_grad:
         raise RuntimeError(
-            f"{what} that requires grad is being used in an in-place operation. Make the change within "
-            "minigrad.no_grad(), or on a copy."
+            f"{what} that requires grad is being used in an in-place operation. Make the change "
+            "within minigrad.no_grad(), or on a copy."
         )
 
 
 def rebase(target: Tensor, node: Node) -> None:
-    """``target`` was overwritten by the operation ``node``: that is its history now, and its base's."""
+    """``target`` was overwritten by the operation ``node``: now its history, and its base's."""
     target._requires_grad = True
     target._node = node
     if target._view is None:
@@ -152,8 +152,8 @@ class ZeroRegion(Operation):
 
 
 class CopySlices(Operation):
-    """The base after an in-place change of a view: in the view's region the new values, elsewhere the
-    old.  d old = dy with zeros in the region;  d new = dy in the region."""
+    """The base after an in-place change of a view: in the view's region the new values, elsewhere
+    the old.  d old = dy with zeros in the region;  d new = dy in the region."""
 
     __slots__ = ("geometry", "base")
 

@@ -19,6 +19,7 @@ import minigrad
 
 from .. import nn, optim
 from .._version import __version__
+from ..files import replace_file
 from ..kernels import get_num_threads, isa, set_num_threads
 from ..tensor import Tensor
 from ..utils.data import DataLoader
@@ -27,7 +28,6 @@ from . import plot
 from .errors import CommandError
 from .evaluate import Score, confusion_matrix, evaluate, format_scores
 from .models import MODELS
-from .output import replace_file
 from .progress import Progress
 
 NAME = "train"

@@ -13,6 +13,20 @@ from typing import Any, NamedTuple
 from ..autograd import Function, is_grad_enabled
 from ..tensor import RemovableHandle, Tensor
 
+CALL_HOOK_TABLES = (
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_forward_hooks",
+    "_forward_pre_hooks",
+)
+HOOK_TABLES = (
+    *CALL_HOOK_TABLES,
+    "_load_state_dict_post_hooks",
+    "_load_state_dict_pre_hooks",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+)
+
 
 class HookTable(OrderedDict[int, Any]):
     """Hooks by identifier, in the order in which they run."""
@@ -209,3 +223,71 @@ def _replace(values: tuple[Any, ...], positions: list[int], new: Any) -> tuple[A
 def _spread(values: tuple[Any, ...], positions: list[int], count: int) -> tuple[Any, ...]:
     """`values` at their positions among `count`, None elsewhere."""
     return _replace((None,) * count, positions, values)
+
+
+class ModuleHooks:
+    """The part of `Module` that registers hooks."""
+
+    # True from the first hook on; tested by every call, so it is a class attribute until then.
+    _hooked: bool = False
+    _backward_hooks: HookTable
+    _backward_pre_hooks: HookTable
+    _forward_hooks: HookTable
+    _forward_pre_hooks: HookTable
+    _load_state_dict_post_hooks: HookTable
+    _load_state_dict_pre_hooks: HookTable
+    _state_dict_hooks: HookTable
+    _state_dict_pre_hooks: HookTable
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """``hook(module, args[, kwargs]) -> None or changed arguments``, before each forward."""
+        self._hooked = True
+        return self._forward_pre_hooks.add(ForwardHook(hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:
+        """``hook(module, args[, kwargs], output) -> None or changed output``, after each forward.
+
+        With `always_call` it runs even where forward raised.
+        """
+        self._hooked = True
+        return self._forward_hooks.add(ForwardHook(hook, with_kwargs, always_call), prepend)
+
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """``hook(module, grad_output) -> None or changed grad_output``, before each backward."""
+        self._hooked = True
+        return self._backward_pre_hooks.add(hook, prepend)
+
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """``hook(module, grad_input, grad_output) -> None or changed grad_input``, in backward."""
+        self._hooked = True
+        return self._backward_hooks.add(hook, prepend)
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """``hook(module, prefix, keep_vars) -> None``, before this module's state is taken."""
+        return self._state_dict_pre_hooks.add(hook)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """``hook(module, state_dict, prefix, local_metadata) -> None`` may change it in place."""
+        return self._state_dict_hooks.add(hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """``hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+        error_msgs) -> None``, before this module's state is loaded."""
+        return self._load_state_dict_pre_hooks.add(hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """``hook(module, incompatible_keys) -> None`` may change the lists of keys in place."""
+        return self._load_state_dict_post_hooks.add(hook)

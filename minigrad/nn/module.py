@@ -1,38 +1,24 @@
 """`Module`, the base class of all layers and networks: torch.nn.Module's interface.
 
 A call without hooks costs one attribute test on top of ``forward``; parameters are read as plain
-instance attributes (see members.py). Hooks are in hooks.py, the state dictionary in state.py.
+instance attributes. Finding what is in a module is in members.py, hooks in hooks.py, the state
+dictionary in state.py.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..autograd import no_grad
 from ..dtypes import dtype, float32, float64
 from ..tensor import Tensor
-from . import state
-from .hooks import ForwardHook, HookTable, RemovableHandle, call_with_hooks
-from .members import BUFFER, MODULE, PARAMETER, Members
+from .hooks import CALL_HOOK_TABLES, HOOK_TABLES, HookTable, call_with_hooks
+from .members import BUFFER, MODULE, PARAMETER
 from .parameter import Buffer, Parameter
+from .state import ModuleState
 
 T = TypeVar("T", bound="Module")
-
-_CALL_HOOK_TABLES = (
-    "_backward_hooks",
-    "_backward_pre_hooks",
-    "_forward_hooks",
-    "_forward_pre_hooks",
-)
-_HOOK_TABLES = (
-    *_CALL_HOOK_TABLES,
-    "_load_state_dict_post_hooks",
-    "_load_state_dict_pre_hooks",
-    "_state_dict_hooks",
-    "_state_dict_pre_hooks",
-)
 
 
 def type_name(value: Any) -> str:
@@ -43,34 +29,21 @@ def type_name(value: Any) -> str:
     )
 
 
-class Module:
+class Module(ModuleState):
     """Base class of layers: holds parameters, buffers and submodules, and runs `forward`.
 
     Assigning a `Parameter`, `Buffer` or `Module` as an attribute registers it. A subclass calls
     ``super().__init__()`` first and defines ``forward``.
     """
 
-    _version: int = 1
-    # True from the first hook on; tested by every call, so it is a class attribute until then.
-    _hooked: bool = False
     training: bool
-    _members: dict[str, str]
-    _backward_hooks: HookTable
-    _backward_pre_hooks: HookTable
-    _forward_hooks: HookTable
-    _forward_pre_hooks: HookTable
-    _load_state_dict_post_hooks: HookTable
-    _load_state_dict_pre_hooks: HookTable
-    _state_dict_hooks: HookTable
-    _state_dict_pre_hooks: HookTable
-    _non_persistent_buffers_set: set[str]
 
     def __init__(self) -> None:
         attributes = self.__dict__
         attributes["training"] = True
         attributes["_members"] = {}
         attributes["_non_persistent_buffers_set"] = set()
-        for name in _HOOK_TABLES:
+        for name in HOOK_TABLES:
             attributes[name] = HookTable()
 
     # ---- running ----
@@ -88,49 +61,12 @@ class Module:
 
     def _call_with(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._hooked:
-            if any(self.__dict__[table] for table in _CALL_HOOK_TABLES):
+            if any(self.__dict__[table] for table in CALL_HOOK_TABLES):
                 return call_with_hooks(self, args, kwargs)
             del self.__dict__["_hooked"]  # all of them are removed: back to the short way
         return self.forward(*args, **kwargs)
 
     # ---- attributes ----
-
-    @property
-    def _parameters(self) -> Members:
-        return self._kind(PARAMETER)
-
-    @_parameters.setter
-    def _parameters(self, values: Mapping[str, Any]) -> None:
-        self._replace_kind(PARAMETER, values)
-
-    @property
-    def _buffers(self) -> Members:
-        return self._kind(BUFFER)
-
-    @_buffers.setter
-    def _buffers(self, values: Mapping[str, Any]) -> None:
-        self._replace_kind(BUFFER, values)
-
-    @property
-    def _modules(self) -> Members:
-        return self._kind(MODULE)
-
-    @_modules.setter
-    def _modules(self, values: Mapping[str, Any]) -> None:
-        self._replace_kind(MODULE, values)
-
-    def _kind(self, kind: str) -> Members:
-        if "_members" not in self.__dict__:
-            raise AttributeError(
-                f"{type(self).__name__} has no {kind}s before Module.__init__() is called"
-            )
-        return Members(self.__dict__, kind)
-
-    def _replace_kind(self, kind: str, values: Mapping[str, Any]) -> None:
-        members = self._kind(kind)
-        new = dict(values.items())
-        members.clear()
-        members.update(new)
 
     def __setattr__(self, name: str, value: Any) -> None:
         members = self.__dict__.get("_members")
@@ -235,120 +171,6 @@ class Module:
         if self.__dict__["_members"].get(name) != kind and hasattr(self, name):
             raise KeyError(f"attribute '{name}' already exists")
 
-    # ---- finding ----
-
-    def get_submodule(self, target: str) -> Module:
-        """The submodule at a dotted path such as "encoder.0"; AttributeError if there is none."""
-        module: Any = self
-        for name in target.split(".") if target else ():
-            if not hasattr(module, name):
-                raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
-            module = getattr(module, name)
-            if not isinstance(module, Module):
-                raise AttributeError(f"`{name}` is not an nn.Module")
-        return module
-
-    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
-        """Puts a module at a dotted path; with `strict`, only in place of an existing one."""
-        if target == "":
-            raise ValueError("Cannot set the submodule without a target name!")
-        if not isinstance(module, Module):
-            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
-        path, _, name = target.rpartition(".")
-        parent = self.get_submodule(path)
-        if strict and not hasattr(parent, name):
-            raise AttributeError(f"{parent._get_name()} has no attribute `{name}`")
-        if hasattr(parent, name) and not isinstance(getattr(parent, name), Module):
-            raise AttributeError(f"`{name}` is not an nn.Module")
-        setattr(parent, name, module)
-
-    def get_parameter(self, target: str) -> Parameter:
-        """The parameter at a dotted path; AttributeError where there is none."""
-        return self._get_member(target, PARAMETER, "an nn.Parameter")
-
-    def get_buffer(self, target: str) -> Tensor:
-        """The buffer at a dotted path; AttributeError where there is none."""
-        return self._get_member(target, BUFFER, "a buffer")
-
-    def _get_member(self, target: str, kind: str, wanted: str) -> Any:
-        path, _, name = target.rpartition(".")
-        module = self.get_submodule(path)
-        if not hasattr(module, name):
-            raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
-        if module._members.get(name) != kind:
-            raise AttributeError(f"`{name}` is not {wanted}")
-        return getattr(module, name)
-
-    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """All parameters, each once; without `recurse` only this module's own."""
-        for _, parameter in self.named_parameters(recurse=recurse):
-            yield parameter
-
-    def named_parameters(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with their dotted names."""
-        return self._named_members(PARAMETER, prefix, recurse, remove_duplicate)
-
-    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """All buffers, each once; without `recurse` only this module's own."""
-        for _, buffer in self.named_buffers(recurse=recurse):
-            yield buffer
-
-    def named_buffers(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Tensor]]:
-        """All buffers with their dotted names."""
-        return self._named_members(BUFFER, prefix, recurse, remove_duplicate)
-
-    def _named_members(
-        self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool
-    ) -> Iterator[tuple[str, Any]]:
-        seen: set[int] = set()
-        modules: Iterable[tuple[str, Module]] = [(prefix, self)]
-        if recurse:
-            modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
-        for module_prefix, module in modules:
-            for name, value in module._kind(kind).items():
-                if value is None or id(value) in seen:
-                    continue
-                if remove_duplicate:
-                    seen.add(id(value))
-                yield f"{module_prefix}.{name}" if module_prefix else name, value
-
-    def children(self) -> Iterator[Module]:
-        """The immediate submodules, each once."""
-        for _, module in self.named_children():
-            yield module
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The immediate submodules with their names, each once."""
-        seen: set[Module] = set()
-        for name, module in self._modules.items():
-            if module is not None and module not in seen:
-                seen.add(module)
-                yield name, module
-
-    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
-        """This module and all below it, each once unless `remove_duplicate` is False."""
-        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
-            yield module
-
-    def named_modules(
-        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Module]]:
-        """This module and all below it with their dotted names."""
-        memo = set() if memo is None else memo
-        if self in memo:
-            return
-        if remove_duplicate:
-            memo.add(self)
-        yield prefix, self
-        for name, module in self._modules.items():
-            if module is not None:
-                path = f"{prefix}.{name}" if prefix else name
-                yield from module.named_modules(memo, path, remove_duplicate)
-
     # ---- changing all of them ----
 
     def apply(self: T, fn: Callable[[Module], None]) -> T:
@@ -440,119 +262,6 @@ class Module:
             if buffer is not None:
                 buffers[name] = fn(buffer)
         return self
-
-    # ---- state ----
-
-    def state_dict(
-        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
-    ) -> Any:
-        """Parameters and persistent buffers by dotted name; they share memory with the module."""
-        if args:  # torch's old positional form: destination, prefix, keep_vars
-            given = dict(zip(("destination", "prefix", "keep_vars"), args, strict=False))
-            destination = given.get("destination", destination)
-            prefix = given.get("prefix", prefix)
-            keep_vars = given.get("keep_vars", keep_vars)
-        if destination is None:
-            destination = OrderedDict()  # with the version of each module's layout:
-            destination._metadata = OrderedDict()
-        return state.save_module(self, destination, prefix, keep_vars)
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> state.IncompatibleKeys:
-        """Copies values by dotted name into this module; values may be tensors or NumPy arrays.
-
-        With `assign` the given tensors take the place of the module's. Raises RuntimeError with all
-        keys that are missing, unexpected (unless `strict` is False) or of another shape.
-        """
-        return state.load_module(self, state_dict, strict, assign)
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        state.save_own(self, destination, prefix, keep_vars)
-
-    def _load_from_state_dict(
-        self,
-        state_dict: Any,
-        prefix: str,
-        local_metadata: dict[str, Any],
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        state.load_own(
-            self,
-            state_dict,
-            prefix,
-            local_metadata,
-            strict,
-            missing_keys,
-            unexpected_keys,
-            error_msgs,
-        )
-
-    def get_extra_state(self) -> Any:
-        """Override, with `set_extra_state`, to put more than tensors into the state_dict."""
-        raise RuntimeError("get_extra_state is called only where a subclass overrides it")
-
-    def set_extra_state(self, state: Any) -> None:
-        """Override to take back what `get_extra_state` gave."""
-        raise RuntimeError("set_extra_state is called only where a subclass overrides it")
-
-    # ---- hooks ----
-
-    def register_forward_pre_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """``hook(module, args[, kwargs]) -> None or changed arguments``, before each forward."""
-        self._hooked = True
-        return self._forward_pre_hooks.add(ForwardHook(hook, with_kwargs), prepend)
-
-    def register_forward_hook(
-        self,
-        hook: Callable[..., Any],
-        *,
-        prepend: bool = False,
-        with_kwargs: bool = False,
-        always_call: bool = False,
-    ) -> RemovableHandle:
-        """``hook(module, args[, kwargs], output) -> None or changed output``, after each forward.
-
-        With `always_call` it runs even where forward raised.
-        """
-        self._hooked = True
-        return self._forward_hooks.add(ForwardHook(hook, with_kwargs, always_call), prepend)
-
-    def register_full_backward_pre_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
-        """``hook(module, grad_output) -> None or changed grad_output``, before each backward."""
-        self._hooked = True
-        return self._backward_pre_hooks.add(hook, prepend)
-
-    def register_full_backward_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
-        """``hook(module, grad_input, grad_output) -> None or changed grad_input``, in backward."""
-        self._hooked = True
-        return self._backward_hooks.add(hook, prepend)
-
-    def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """``hook(module, prefix, keep_vars) -> None``, before this module's state is taken."""
-        return self._state_dict_pre_hooks.add(hook)
-
-    def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """``hook(module, state_dict, prefix, local_metadata) -> None`` may change it in place."""
-        return self._state_dict_hooks.add(hook)
-
-    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """``hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
-        error_msgs) -> None``, before this module's state is loaded."""
-        return self._load_state_dict_pre_hooks.add(hook)
-
-    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """``hook(module, incompatible_keys) -> None`` may change the lists of keys in place."""
-        return self._load_state_dict_post_hooks.add(hook)
 
     # ---- printing ----
 

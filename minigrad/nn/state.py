@@ -1,4 +1,4 @@
-"""`Module.state_dict` and `Module.load_state_dict`."""
+"""The part of `Module` that gives and takes its state: `state_dict` and `load_state_dict`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..tensor import Tensor
+from .hooks import ModuleHooks
+from .members import ModuleTree
 from .parameter import Parameter
 
 EXTRA_STATE = "_extra_state"
@@ -33,120 +35,149 @@ class IncompatibleKeys(NamedTuple):
         return repr(self)
 
 
-def save_module(module: Any, destination: Any, prefix: str, keep_vars: bool) -> Any:
-    """Writes the state of a module and its descendants into `destination`."""
-    local_metadata = {"version": module._version}
-    if hasattr(destination, "_metadata"):
-        destination._metadata[prefix[:-1]] = local_metadata
-    for hook in module._state_dict_pre_hooks.values():
-        hook(module, prefix, keep_vars)
-    module._save_to_state_dict(destination, prefix, keep_vars)
+class ModuleState(ModuleTree, ModuleHooks):
+    """A module's state: its parameters and persistent buffers, and what a subclass adds to them."""
+
+    _version: int = 1  # of the layout of the state; a loading hook sees the one that was saved
+
+    def state_dict(
+        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> Any:
+        """Parameters and persistent buffers by dotted name; they share memory with the module."""
+        if args:  # torch's old positional form: destination, prefix, keep_vars
+            given = dict(zip(("destination", "prefix", "keep_vars"), args, strict=False))
+            destination = given.get("destination", destination)
+            prefix = given.get("prefix", prefix)
+            keep_vars = given.get("keep_vars", keep_vars)
+        if destination is None:
+            destination = OrderedDict()  # with the version of each module's layout:
+            destination._metadata = OrderedDict()
+        local_metadata = {"version": self._version}
+        if hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]] = local_metadata
+        for hook in self._state_dict_pre_hooks.values():
+            hook(self, prefix, keep_vars)
+        self._save_to_state_dict(destination, prefix, keep_vars)
+        for name, child in self._modules.items():
+            if child is not None:
+                child.state_dict(
+                    destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars
+                )
+        for hook in self._state_dict_hooks.values():
+            if hook(self, destination, prefix, local_metadata) is not None:
+                raise RuntimeError("state_dict post-hook must return None")
+        return destination
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
+        """Copies values by dotted name into this module; values may be tensors or NumPy arrays.
+
+        With `assign` the given tensors take the place of the module's. Raises RuntimeError with all
+        keys that are missing, unexpected (unless `strict` is False) or of another shape.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        given: Any = OrderedDict(state_dict)  # a copy, for hooks to change
+        if hasattr(state_dict, "_metadata"):
+            given._metadata = state_dict._metadata
+        missing: list[str] = []
+        unexpected: list[str] = []
+        errors: list[str] = []
+        _load_tree(self, given, "", given, assign, (missing, unexpected, errors))
+        if strict:
+            for title, keys in (("Unexpected", unexpected), ("Missing", missing)):
+                if keys:
+                    listed = ", ".join(f'"{key}"' for key in keys)
+                    errors.insert(0, f"{title} key(s) in state_dict: {listed}. ")
+        if errors:
+            listed = "\n\t".join(errors)
+            raise RuntimeError(
+                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listed}"
+            )
+        return IncompatibleKeys(missing, unexpected)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """Writes the state of this module, not its children's."""
+        for name, value in _own_state(self).items():
+            destination[prefix + name] = value if keep_vars else value.detach()
+        if _overrides(self, "get_extra_state"):
+            destination[prefix + EXTRA_STATE] = self.get_extra_state()
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Loads this module without its children; what does not fit is added to the three lists."""
+        for hook in self._load_state_dict_pre_hooks.values():
+            lists = (missing_keys, unexpected_keys, error_msgs)
+            hook(self, state_dict, prefix, local_metadata, strict, *lists)
+        own = _own_state(self)
+        assign = local_metadata.get("assign_to_params_buffers", False)
+        for name, target in own.items():
+            key = prefix + name
+            if key in state_dict:
+                error = _load_value(self, name, key, target, state_dict[key], assign)
+                if error:
+                    error_msgs.append(error)
+            elif strict:
+                missing_keys.append(key)
+        extra_key = prefix + EXTRA_STATE
+        if _overrides(self, "set_extra_state"):
+            if extra_key in state_dict:
+                self.set_extra_state(state_dict[extra_key])
+            elif strict:
+                missing_keys.append(extra_key)
+        elif strict and extra_key in state_dict:
+            unexpected_keys.append(extra_key)
+        if strict:
+            children = self._modules
+            for key in state_dict:
+                if key.startswith(prefix) and key != extra_key:
+                    head, dot, _ = key[len(prefix) :].partition(".")
+                    if (head not in children) if dot else (head not in own):
+                        unexpected_keys.append(key)
+
+    def get_extra_state(self) -> Any:
+        """Override, with `set_extra_state`, to put more than tensors into the state_dict."""
+        raise RuntimeError("get_extra_state is called only where a subclass overrides it")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Override to take back what `get_extra_state` gave."""
+        raise RuntimeError("set_extra_state is called only where a subclass overrides it")
+
+
+def _load_tree(
+    module: Any, local: Any, prefix: str, given: Any, assign: bool, found: tuple[Any, Any, Any]
+) -> None:
+    """Loads a module and those below it from `local`, the part of `given` whose keys begin with
+    `prefix`. `found` are the lists of missing keys, unexpected keys and errors."""
+    metadata = getattr(given, "_metadata", None)
+    local_metadata = dict(metadata.get(prefix[:-1], {})) if metadata is not None else {}
+    if assign:
+        local_metadata["assign_to_params_buffers"] = True
+    module._load_from_state_dict(local, prefix, local_metadata, True, *found)
     for name, child in module._modules.items():
         if child is not None:
-            child.state_dict(
-                destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars
+            child_prefix = f"{prefix}{name}."
+            chosen = {key: value for key, value in local.items() if key.startswith(child_prefix)}
+            _load_tree(child, chosen, child_prefix, given, assign, found)
+    for hook in module._load_state_dict_post_hooks.values():
+        if hook(module, IncompatibleKeys(*found[:2])) is not None:
+            raise AssertionError(
+                "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to "
+                "return new values, if incompatible_keys need to be modified, it should be done "
+                "inplace."
             )
-    for hook in module._state_dict_hooks.values():
-        if hook(module, destination, prefix, local_metadata) is not None:
-            raise RuntimeError("state_dict post-hook must return None")
-    return destination
 
 
-def load_module(module: Any, given: Mapping[str, Any], strict: bool, assign: bool) -> Any:
-    """Copies (or with `assign`, puts) a state into a module and its descendants."""
-    if not isinstance(given, Mapping):
-        raise TypeError(f"Expected state_dict to be dict-like, got {type(given)}.")
-    metadata = getattr(given, "_metadata", None)
-    state_dict: Any = OrderedDict(given)
-    if metadata is not None:
-        state_dict._metadata = metadata
-    missing: list[str] = []
-    unexpected: list[str] = []
-    errors: list[str] = []
-
-    def load(target: Any, local: Mapping[str, Any], prefix: str) -> None:
-        local_metadata = dict(metadata.get(prefix[:-1], {})) if metadata is not None else {}
-        if assign:
-            local_metadata["assign_to_params_buffers"] = True
-        target._load_from_state_dict(
-            local, prefix, local_metadata, True, missing, unexpected, errors
-        )
-        for name, child in target._modules.items():
-            if child is not None:
-                child_prefix = f"{prefix}{name}."
-                chosen = {k: v for k, v in local.items() if k.startswith(child_prefix)}
-                load(child, chosen, child_prefix)
-        for hook in target._load_state_dict_post_hooks.values():
-            if hook(target, IncompatibleKeys(missing, unexpected)) is not None:
-                raise AssertionError(
-                    "Hooks registered with ``register_load_state_dict_post_hook`` are not expected "
-                    "to return new values, if incompatible_keys need to be modified, it should be "
-                    "done inplace."
-                )
-
-    load(module, state_dict, "")
-    if strict:
-        for title, keys in (("Unexpected", unexpected), ("Missing", missing)):
-            if keys:
-                listed = ", ".join(f'"{key}"' for key in keys)
-                errors.insert(0, f"{title} key(s) in state_dict: {listed}. ")
-    if errors:
-        listed = "\n\t".join(errors)
-        raise RuntimeError(
-            f"Error(s) in loading state_dict for {type(module).__name__}:\n\t{listed}"
-        )
-    return IncompatibleKeys(missing, unexpected)
-
-
-def save_own(module: Any, destination: Any, prefix: str, keep_vars: bool) -> None:
-    """Writes the parameters, persistent buffers and extra state of one module, not its children."""
-    for name, value in _own_state(module).items():
-        destination[prefix + name] = value if keep_vars else value.detach()
-    if _overrides(module, "get_extra_state"):
-        destination[prefix + EXTRA_STATE] = module.get_extra_state()
-
-
-def load_own(
-    module: Any,
-    state_dict: Any,
-    prefix: str,
-    local_metadata: dict[str, Any],
-    strict: bool,
-    missing: list[str],
-    unexpected: list[str],
-    errors: list[str],
-) -> None:
-    """Loads one module without its children; what does not fit is added to the three lists."""
-    for hook in module._load_state_dict_pre_hooks.values():
-        hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)
-    own = _own_state(module)
-    assign = local_metadata.get("assign_to_params_buffers", False)
-    for name, target in own.items():
-        key = prefix + name
-        if key in state_dict:
-            error = _load_value(module, name, key, target, state_dict[key], assign)
-            if error:
-                errors.append(error)
-        elif strict:
-            missing.append(key)
-    extra_key = prefix + EXTRA_STATE
-    if _overrides(module, "set_extra_state"):
-        if extra_key in state_dict:
-            module.set_extra_state(state_dict[extra_key])
-        elif strict:
-            missing.append(extra_key)
-    elif strict and extra_key in state_dict:
-        unexpected.append(extra_key)
-    if strict:
-        children = module._modules
-        for key in state_dict:
-            if key.startswith(prefix) and key != extra_key:
-                head, dot, _ = key[len(prefix) :].partition(".")
-                if (head not in children) if dot else (head not in own):
-                    unexpected.append(key)
-
-
-def _own_state(module: Any) -> dict[str, Tensor]:
+def _own_state(module: ModuleState) -> dict[str, Tensor]:
     state = {name: value for name, value in module._parameters.items() if value is not None}
     for name, value in module._buffers.items():
         if value is not None and name not in module._non_persistent_buffers_set:
@@ -154,10 +185,8 @@ def _own_state(module: Any) -> dict[str, Tensor]:
     return state
 
 
-def _overrides(module: Any, method: str) -> bool:
-    from .module import Module
-
-    return getattr(type(module), method) is not getattr(Module, method)
+def _overrides(module: ModuleState, method: str) -> bool:
+    return getattr(type(module), method) is not getattr(ModuleState, method)
 
 
 def _load_value(

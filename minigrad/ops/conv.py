@@ -1,8 +1,8 @@
 """Convolution and pooling over (N, C, H, W).
 
-A convolution is linear in its input and in its weight. Its three kernels, y = conv(x, w), dx = input(dy, w)
-and dw = weight(x, dy), are each linear in both operands and each other's derivatives, so derivatives of
-every order come from the same three.
+A convolution is linear in its input and in its weight. Its three kernels, y = conv(x, w), dx =
+input(dy, w) and dw = weight(x, dy), are each linear in both operands and each other's derivatives,
+so derivatives of every order come from the same three.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class Conv2dWeight(Operation):
 
 
 class MaxPool2d(MultipleOutputs):
-    """y = the largest element of each window, and its index in the (H, W) plane, which alone gets the
-    gradient"""
+    """y = the largest element of each window, and its index in the (H, W) plane, which alone gets
+    the gradient"""
 
     __slots__ = ("geometry",)
     saves = OUTPUT

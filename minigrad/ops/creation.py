@@ -64,7 +64,9 @@ def _plain(data: Any) -> Any:
     """Nested sequences with tensors in them, as NumPy takes them."""
     if isinstance(data, Tensor):
         return data.detach().numpy() if data.ndim else data.item()
-    if isinstance(data, (list, tuple)) and any(isinstance(each, (Tensor, list, tuple)) for each in data):
+    if isinstance(data, (list, tuple)) and any(
+        isinstance(each, (Tensor, list, tuple)) for each in data
+    ):
         return [_plain(each) for each in data]
     return data
 
@@ -153,9 +155,7 @@ def full_like(
     requires_grad: bool = False,
 ) -> Tensor:
     """``full`` with the shape and dtype of another tensor."""
-    return full(
-        input.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad
-    )
+    return full(input.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
 def zeros_like(
@@ -294,5 +294,3 @@ def result_type(tensor1: Any, tensor2: Any) -> DType:
 def promote_types(type1: DType, type2: DType) -> DType:
     """The smallest dtype that both fit in."""
     return BY_CODE[builtins.max(type1.code, type2.code)]
-
-

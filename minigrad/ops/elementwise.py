@@ -1,7 +1,7 @@
 """Elementwise operations, each with its derivative beside it.
 
-An op with a kernel of its own is a line in ``csrc/elementwise.def`` and a class here. ``dy`` is the gradient
-of the result, ``dx`` that of the operand; broadcasting is undone by the engine.
+An op with a kernel of its own is a line in ``csrc/elementwise.def`` and a class here. ``dy`` is the
+gradient of the result, ``dx`` that of the operand; broadcasting is undone by the engine.
 """
 
 from __future__ import annotations
@@ -104,18 +104,16 @@ class Mul(Binary, kernel="mul"):
 
 
 class Div(Binary, kernel="div"):
-    """y = a / b;  da = dy / b,  db = -dy a / b²"""
+    """y = a / b;  da = dy / b,  db = -da y"""
 
     __slots__ = ()
-    saves = INPUTS
-    uses = ((1,), (0, 1))
+    saves = INPUTS | OUTPUT
+    uses = ((1,), (1,))
 
-    def grad_a(self, grad: Tensor) -> Tensor:
-        return grad / self.inputs[1]
-
-    def grad_b(self, grad: Tensor) -> Tensor:
-        a, b = self.inputs
-        return -grad * (a / b / b)
+    def backward(self, grad: Tensor) -> list[Tensor | None]:
+        grad_a = grad / self.inputs[1]
+        grad_b = -(grad_a * self.output) if self.needs(1) else None
+        return [grad_a if self.needs(0) else None, grad_b]
 
 
 class Pow(Binary, kernel="pow"):
@@ -128,7 +126,9 @@ class Pow(Binary, kernel="pow"):
         a, b = self.inputs
         if b._array.flags & lib.MG_WEAK:  # a Python number: one case, known now
             exponent = b.item()
-            return grad.new_zeros(grad.shape) if exponent == 0 else grad * (exponent * a ** (exponent - 1))
+            if exponent == 0:
+                return grad.new_zeros(grad.shape)
+            return grad * (exponent * a ** (exponent - 1))
         return where(b == 0, 0.0, grad * (b * a ** (b - 1)))
 
     def grad_b(self, grad: Tensor) -> Tensor:
@@ -619,8 +619,8 @@ class Copy(Operation):
             fail()
         return target
 
-    def keep(self, inputs: tuple[Tensor, ...], output: Array, stamp: int) -> None:
-        super().keep(inputs, output, stamp)
+    def keep(self, inputs: Any, output: Array, *details: Any) -> None:
+        super().keep(inputs, output, *details)
         self.shapes = [(each.shape, each.dtype) for each in inputs]
 
     def grad_target(self, grad: Tensor) -> None:
@@ -639,8 +639,8 @@ def to_dtype(tensor: Tensor, kind: Any) -> Tensor:
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
-    """``input`` where the condition (bool) holds, else ``other``; with the condition alone, the indices
-    where it holds (see ``nonzero``)."""
+    """``input`` where the condition (bool) holds, else ``other``; with the condition alone, the
+    indices where it holds (see ``nonzero``)."""
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
     return Where(condition._array).apply(operand(input, "where"), operand(other, "where"))
@@ -655,8 +655,8 @@ def into(out: Tensor | None, result: Tensor) -> Tensor:
         return result
     if out.shape != result.shape:
         raise RuntimeError(
-            f"out= has shape {list(out.shape)} but the result has shape {list(result.shape)}; give a "
-            "tensor of that shape"
+            f"out= has shape {list(out.shape)} but the result has shape {list(result.shape)}; give "
+            "a tensor of that shape"
         )
     with _no_grad():
         return out.copy_(result)
@@ -671,9 +671,7 @@ def _no_grad() -> Any:
 def check_tensor(value: Any, op: str, argument: str = "input") -> None:
     """torch's TypeError for an argument that must be a Tensor."""
     if not isinstance(value, Tensor):
-        raise TypeError(
-            f"{op}(): argument '{argument}' must be Tensor, not {type(value).__name__}"
-        )
+        raise TypeError(f"{op}(): argument '{argument}' must be Tensor, not {type(value).__name__}")
 
 
 def unary_function(operation: type[Unary], name: str, doc: str | None = None) -> Callable:
@@ -795,7 +793,7 @@ def _plain_binary(kernel: str) -> tuple[Callable, Callable]:
         return self
 
     function.__name__ = function.__qualname__ = kernel
-    function.__doc__ = f"Elementwise ``{kernel}`` with broadcasting; the result carries no gradient."
+    function.__doc__ = f"Elementwise ``{kernel}`` with broadcasting; the result has no gradient."
     return function, method
 
 
@@ -832,7 +830,8 @@ def _scaled(other: Any, alpha: Any, op: str) -> Tensor:
     other = operand(other, op)
     if isinstance(alpha, float) and not other.dtype.is_floating_point:
         raise RuntimeError(
-            f"{op}(): For integral input tensors, argument alpha must not be a floating point number."
+            f"{op}(): For integral input tensors, argument alpha must not be a floating point "
+            "number."
         )
     return other * alpha
 
@@ -880,21 +879,25 @@ def div(
         return into(out, operation().apply(input, other))
     if input.is_floating_point() or other.is_floating_point():
         return into(out, Div().apply(input, other).trunc())
-    return into(out, Div().apply(input - fmod(input, other), other).to(_promoted(input, other)))
-
-
-def _promoted(a: Tensor, b: Tensor) -> Any:
-    from ..dtypes import BY_CODE
-
-    return BY_CODE[lib.mg_result_type(a._array, b._array)]
+    # Without the remainder the division is exact, so that floor and trunc are the same.
+    remainder = Fmod().apply(input, other)
+    multiple = to_dtype(input, remainder.dtype) - remainder
+    return into(out, FloorDivide().apply(multiple, other))
 
 
 def div_(self: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """In place ``self / other``."""
     operation = _division(rounding_mode)
-    if operation is None:
-        return self.copy_(div(self, other, rounding_mode=rounding_mode))
-    return operation().apply_in_place(self, operand(other, "div_"))
+    other = operand(other, "div_")
+    if operation is not None:
+        return operation().apply_in_place(self, other)
+    quotient = div(self, other, rounding_mode=rounding_mode)
+    if quotient.is_floating_point() and not self.is_floating_point():
+        raise RuntimeError(
+            f"div_: result type {quotient.dtype} can't be cast to the desired output type "
+            f"{self.dtype}; use div, or convert the tensor to a floating dtype first"
+        )
+    return self.copy_(quotient)
 
 
 def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
@@ -927,14 +930,14 @@ def _bounds(op: str, min: Any, max: Any) -> list[tuple[int, Tensor]]:
         raise RuntimeError(f"{op}: At least one of 'min' or 'max' must not be None")
     steps = []
     if min is not None:
-        steps.append((find_binary("maximum"), operand(min, op)))
+        steps.append((Maximum.code, operand(min, op)))
     if max is not None:
-        steps.append((find_binary("minimum"), operand(max, op)))
+        steps.append((Minimum.code, operand(max, op)))
     return steps
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None) -> Tensor:
-    """Values below ``min`` become ``min``, those above ``max`` become ``max`` (numbers or tensors)."""
+    """Values below ``min`` become ``min``, those above ``max`` ``max`` (numbers or tensors)."""
     check_tensor(input, "clamp")
     result = input
     for code, bound in _bounds("clamp", min, max):
@@ -950,11 +953,11 @@ def clamp_in_place(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
 
 
 class Clamped(Operation):
-    """y = max(x, b) or min(x, b);  dx = dy where y = x,  db = dy elsewhere (ties go to x)"""
+    """y = max(x, b) or min(x, b);  dx = dy where x is within or on the bound, db = dy elsewhere"""
 
     __slots__ = ("code",)
     adapts = True
-    saves = INPUTS | OUTPUT
+    saves = INPUTS
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -962,8 +965,12 @@ class Clamped(Operation):
     def forward(self, x: Array, bound: Array, out: Array = NULL) -> Array:
         return binary(self.code, x, bound, out)
 
+    def _within(self) -> Tensor:
+        x, bound = self.inputs
+        return x >= bound if self.code == Maximum.code else x <= bound
+
     def grad_x(self, grad: Tensor) -> Tensor:
-        return where(self.output == self.inputs[0], grad, 0.0)
+        return where(self._within(), grad, 0.0)
 
     def grad_bound(self, grad: Tensor) -> Tensor:
-        return where(self.output == self.inputs[0], 0.0, grad)
+        return where(self._within(), 0.0, grad)

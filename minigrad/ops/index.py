@@ -1,7 +1,7 @@
 """Indexing: slices and integers give views, tensors of integers or booleans gather.
 
-``x[index]`` is taken in two steps. The basic part (integers, slices, None, ...) is a strided view; the
-advanced part, one index tensor for each of some dimensions, gathers from that view.
+``x[index]`` is taken in two steps. The basic part (integers, slices, None, ...) is a strided view;
+the advanced part, one index tensor for each of some dimensions, gathers from that view.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .elementwise import check_tensor, into
 
 
 def sliced(index: Sequence[Any], geometry: Geometry) -> Geometry:
-    """The geometry of ``x[index]`` for integers, slices and None (no Ellipsis), one for each dimension
-    at most."""
+    """The geometry of ``x[index]`` for integers, slices and None (no Ellipsis), one for each
+    dimension at most."""
     shape, strides, offset = geometry
     new_shape: list[int] = []
     new_strides: list[int] = []
@@ -98,7 +98,7 @@ class SliceBackward(Operation):
 
 
 class Index(Operation):
-    """y = x[i, j, ...] with index tensors for some dimensions;  dx = zeros with dy added at the indices"""
+    """y = x[i, j, ...], index tensors for some dimensions;  dx = 0 with dy added at the indices"""
 
     __slots__ = ("indices",)
     keeps_shapes = True
@@ -149,8 +149,8 @@ class IndexPut(Operation):
         )
         return target
 
-    def keep(self, inputs: tuple[Tensor, ...], output: Array, stamp: int) -> None:
-        super().keep(inputs, output, stamp)
+    def keep(self, inputs: Any, output: Array, *details: Any) -> None:
+        super().keep(inputs, output, *details)
         self.shapes = [(each.shape, each.dtype) for each in inputs]
 
     def grad_x(self, grad: Tensor) -> Tensor:
@@ -183,7 +183,8 @@ def _as_item(each: Any) -> Any:
     if each is None or each is Ellipsis or isinstance(each, (bool, int)):
         return each
     if isinstance(each, slice):
-        return slice(*[None if v is None else v.__index__() for v in (each.start, each.stop, each.step)])
+        parts = (each.start, each.stop, each.step)
+        return slice(*[None if part is None else part.__index__() for part in parts])
     if isinstance(each, np.generic):
         return each.item()
     if isinstance(each, (list, tuple, range, np.ndarray)):
@@ -199,9 +200,10 @@ def _as_item(each: Any) -> Any:
         if each.ndim == 0 and each._array.dtype != lib.MG_BOOL and not lib.mg_is_recording():
             return each.item()
         return each
-    raise IndexError(
-        "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-        f"(got {type(each).__name__})"
+    wrong = IndexError if isinstance(each, float) else TypeError
+    raise wrong(
+        "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
+        f"indices (got {type(each).__name__})"
     )
 
 
@@ -231,8 +233,8 @@ def parse(index: Any, shape: Sequence[int]) -> tuple[list[Any], list[Array | Non
             for k in range(each.ndim):
                 if each.shape[k] != shape[d + k]:
                     raise IndexError(
-                        f"The shape of the mask {list(each.shape)} at index {k} does not match the shape "
-                        f"of the indexed tensor {list(shape)} at index {d + k}"
+                        f"The shape of the mask {list(each.shape)} at index {k} does not match the "
+                        f"shape of the indexed tensor {list(shape)} at index {d + k}"
                     )
             if each.ndim == 0:
                 basic.append(None)
@@ -310,12 +312,14 @@ def index_put_(
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """The indices of the elements that are not zero: a tensor (matches, ndim), or a tuple of one vector
-    for each dimension."""
+    """The indices of the elements that are not zero: a tensor (matches, ndim), or a tuple of one
+    vector for each dimension."""
     found = wrap(own(lib.mg_nonzero(input._array)))
     if not as_tuple:
         return found
-    return tuple(found[:, k] for k in range(found.shape[1])) if input.ndim else (found[:, 0:0].sum(1),)
+    if not input.ndim:
+        return (found[:, 0:0].sum(1),)
+    return tuple(found[:, k] for k in range(found.shape[1]))
 
 
 def gather_along(x: Array, dim: int, index: Array) -> Array:
@@ -343,8 +347,8 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
 
 
 def _along(index: Tensor, dim: int) -> list[Array]:
-    """Index tensors for every dimension that stand for gather's: the given one for ``dim``, and each
-    other dimension's own position."""
+    """Index tensors for every dimension that stand for gather's: the given one for ``dim``, and
+    each other dimension's own position."""
     shape = index.shape
     result = []
     for d, size in enumerate(shape):
@@ -379,8 +383,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None)
     for d, size in enumerate(index.shape):
         if d != dim and size > input.shape[d]:
             raise RuntimeError(
-                f"Size does not match at dimension {d} expected index {list(index.shape)} to be no larger "
-                f"than self {list(input.shape)} apart from dimension {dim}"
+                f"Size does not match at dimension {d} expected index {list(index.shape)} to be no "
+                f"larger than self {list(input.shape)} apart from dimension {dim}"
             )
     return into(out, Index(_along(index, dim)).apply(input))
 
@@ -397,8 +401,10 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     return scatter_add_(input.clone(), dim, index, src)
 
 
-def scatter_(self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None) -> Tensor:
-    """In place x[index[i][j]][j] = src[i][j] (or a number) for dim 0, and likewise for the others."""
+def scatter_(
+    self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None
+) -> Tensor:
+    """In place x[index[i][j]][j] = src[i][j] (or a number) for dim 0; the others likewise."""
     dim = _check_index(self, dim, index, "scatter_")
     source = value if src is None else src
     if isinstance(source, Tensor) and source.ndim:
@@ -406,7 +412,9 @@ def scatter_(self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
     return IndexPut(_along(index, dim), False).apply_in_place(self, operand(source, "scatter_"))
 
 
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None) -> Tensor:
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None
+) -> Tensor:
     """``scatter_`` on a copy."""
     return scatter_(input.clone(), dim, index, src, value=value)
 
@@ -431,5 +439,3 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     from .elementwise import Copy
 
     return Copy().apply_in_place(self, operand(src, "copy_"))
-
-

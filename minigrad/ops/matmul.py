@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd.engine import INPUTS, Operation
-from ..kernels import NULL, Array, matmul as matmul_kernel
+from ..kernels import NULL, Array
+from ..kernels import matmul as matmul_kernel
 from ..tensor import Tensor
 from .elementwise import check_tensor, into
 from .shape import reshape, squeeze, unsqueeze
@@ -27,8 +28,8 @@ class MatMul(Operation):
     def forward(self, a: Array, b: Array) -> Array:
         return matmul_kernel(a, b, NULL, *self.transposed)
 
-    def keep(self, inputs: tuple[Tensor, ...], output: Array, stamp: int) -> None:
-        super().keep(inputs, output, stamp)
+    def keep(self, inputs: Any, output: Array, *details: Any) -> None:
+        super().keep(inputs, output, *details)
         if output.ndim > 2:  # batches may have been broadcast
             self.shapes = [(each.shape, each.dtype) for each in inputs]
 
@@ -48,7 +49,7 @@ class MatMul(Operation):
 
 
 class Linear(Operation):
-    """Y = X Wᵀ + b for X (n, in), W (out, in), b (out);  dX = dY W,  dW = dYᵀ X,  db = Σ dY over n"""
+    """Y = X Wᵀ + b for X (n, in), W (out, in), b (out);  dX = dY W,  dW = dYᵀ X,  db = Σₙ dY"""
 
     __slots__ = ()
     saves = INPUTS
@@ -100,14 +101,13 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
         return MatMul().apply(a, b)
     if dims_a == 0 or dims_b == 0:
         raise RuntimeError(
-            "both arguments to matmul need to be at least 1D, but they are "
-            f"{dims_a}D and {dims_b}D"
+            f"both arguments to matmul need to be at least 1D, but they are {dims_a}D and {dims_b}D"
         )
     if dims_a == 1 and dims_b == 1:
         if a.shape != b.shape:
             raise RuntimeError(
-                f"inconsistent tensor size, expected tensor {list(a.shape)} and src {list(b.shape)} to "
-                "have the same number of elements"
+                f"inconsistent tensor size, expected tensor {list(a.shape)} and src "
+                f"{list(b.shape)} to have the same number of elements"
             )
         return MatMul().apply(unsqueeze(a, 0), unsqueeze(b, 1)).reshape(())
     if dims_a == 1:
@@ -148,9 +148,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The inner product of two vectors."""
     if input.ndim != 1 or tensor.ndim != 1:
-        raise RuntimeError(
-            f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors"
-        )
+        raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors")
     return _matmul(input, tensor)
 
 
@@ -159,14 +157,10 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return unsqueeze(input, 1) * vec2
 
 
-def addmm(
-    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1
-) -> Tensor:
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)``."""
     product = mm(mat1, mat2)
     product = product if alpha == 1 else product * alpha
     if beta == 0:
         return product
     return product + (input if beta == 1 else input * beta)
-
-

@@ -1,6 +1,7 @@
 """The methods and operators of Tensor, and the functions of the package: one table of names.
 
-An op becomes usable by a line here; where it is defined and differentiated is its own module's matter.
+An op becomes usable by a line here; where it is defined and differentiated is its own module's
+matter.
 """
 
 from __future__ import annotations
@@ -221,9 +222,7 @@ def lerp_(self: Tensor, end: Tensor, weight: Any) -> Tensor:
 def detach_(self: Tensor) -> Tensor:
     """Cuts this tensor off from its graph."""
     if self._view is not None:
-        raise RuntimeError(
-            "Can't detach views in-place. Use detach() instead."
-        )
+        raise RuntimeError("Can't detach views in-place. Use detach() instead.")
     self._node = None
     self._requires_grad = False
     return self
@@ -250,11 +249,13 @@ def grad_fn(self: Tensor) -> Node | None:
 
         refresh(self)
     node = self._node
-    return node.edges[0] if type(node) is OutputOf else node
+    if type(node) is OutputOf:
+        return node.edges[0]  # type: ignore[return-value]  # always the node of the whole op
+    return node
 
 
 def register_hook(self: Tensor, hook: Callable) -> RemovableHandle:
-    """Calls ``hook(grad)`` when this tensor's gradient is complete; a result replaces the gradient."""
+    """Calls ``hook(grad)`` when this tensor's gradient is complete; its result, if any, is used."""
     if not self._requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     if self._node is not None:
@@ -304,7 +305,7 @@ def retain_grad(self: Tensor) -> None:
             tensor._grad = gradient.clone() if tensor._grad is None else tensor._grad + gradient
 
     self._node.register_hook(keep)
-    self._retains_grad = True
+    self.__dict__["_retains_grad"] = True
 
 
 # ---- the rest ----
@@ -392,15 +393,15 @@ FUNCTIONS |= {
 METHODS: dict[str, Any] = {
     name: FUNCTIONS[name]
     for name in (
-        *("add", "sub", "subtract", "div", "divide", "true_divide", "pow", "round", "clamp", "clip"),
-        *("greater", "less", "not_equal", "greater_equal", "less_equal"),
+        *("add", "sub", "subtract", "div", "divide", "true_divide", "pow", "round", "clamp"),
+        *("clip", "greater", "less", "not_equal", "greater_equal", "less_equal"),
         *("reshape", "flatten", "unflatten", "transpose", "t", "permute", "movedim", "squeeze"),
-        *("unsqueeze", "broadcast_to", "narrow", "select", "unbind", "split", "chunk", "flip", "roll"),
-        *("clone", "as_strided", "sum", "mean", "prod", "max", "min", "amax", "amin", "argmax"),
-        *("argmin", "any", "all", "var", "std", "logsumexp", "norm", "nonzero", "index_select"),
-        *("gather", "scatter", "scatter_add", "masked_select", "masked_fill", "take_along_dim"),
-        *("matmul", "mm", "bmm", "mv", "dot", "outer", "addmm", "lerp", "equal", "allclose"),
-        *("isclose", "tril", "triu", "bernoulli"),
+        *("unsqueeze", "broadcast_to", "narrow", "select", "unbind", "split", "chunk", "flip"),
+        *("roll", "clone", "as_strided", "sum", "mean", "prod", "max", "min", "amax", "amin"),
+        *("argmax", "argmin", "any", "all", "var", "std", "logsumexp", "norm", "nonzero"),
+        *("index_select", "gather", "scatter", "scatter_add", "masked_select", "masked_fill"),
+        *("take_along_dim", "matmul", "mm", "bmm", "mv", "dot", "outer", "addmm", "lerp"),
+        *("equal", "allclose", "isclose", "tril", "triu", "bernoulli"),
     )
 } | {
     "__pow__": _power,
@@ -468,5 +469,3 @@ METHODS: dict[str, Any] = {
 
 for _name, _value in METHODS.items():
     setattr(Tensor, _name, _value)
-
-

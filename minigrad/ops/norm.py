@@ -15,8 +15,9 @@ def _array(tensor: Tensor | None) -> Array:
 
 
 class BatchNorm(Fused):
-    """y = (x - μ) / √(σ² + ε) · w + b over (N, C, ...), statistics for each channel: of the batch in
-    training (σ² biased), else the running ones. Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167
+    """y = (x - μ) / √(σ² + ε) · w + b over (N, C, ...), statistics for each channel: of the batch
+    in training (σ² biased), else the running ones. Ioffe and Szegedy 2015,
+    https://arxiv.org/abs/1502.03167
 
     In training, with x̂ the normalised x and n elements for each channel:
     db = Σ dy,  dw = Σ dy x̂,  dx = w/√(σ² + ε) (dy - db/n - x̂ dw/n);  else dx = w/√(σ² + ε) dy
@@ -109,9 +110,7 @@ def batch_norm(
 ) -> Tensor:
     """See ``BatchNorm``. A negative momentum means the cumulative average over
     ``num_batches_tracked`` batches."""
-    operation = BatchNorm(
-        (running_mean, running_var), num_batches_tracked, training, momentum, eps
-    )
+    operation = BatchNorm((running_mean, running_var), num_batches_tracked, training, momentum, eps)
     if weight is None and bias is None:
         return operation.apply(input)
     if weight is None:

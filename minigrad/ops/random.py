@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import array as arrays
-from ..dtypes import int64
 from ..dtypes import dtype as DType
+from ..dtypes import int64
 from ..kernels import Array, check, lib
 from ..tensor import Tensor, wrap
 from .creation import empty_array, finished
@@ -20,8 +20,8 @@ from .shape import as_shape
 
 
 class Generator:
-    """A stream of random numbers. Each use advances the counter in memory, so a replayed plan continues
-    the same stream as eager code."""
+    """A stream of random numbers. Each use advances the counter in memory, so a replayed plan
+    continues the same stream as eager code."""
 
     def __init__(self, device: Any = "cpu") -> None:
         self._state = arrays.empty([2], int64)  # seed, counter
@@ -55,10 +55,9 @@ class Generator:
 
     def set_state(self, state: Tensor) -> None:
         """Continues from a state that ``get_state`` returned."""
-        values = np.asarray(state)
-        if values.shape != (2,) or values.dtype != np.int64:
+        if state.shape != (2,) or state.dtype is not int64:
             raise RuntimeError("RNG state is wrong size: expected the int64 tensor of get_state()")
-        self._values()[:] = values
+        self._values()[:] = state.numpy()
 
     @property
     def device(self) -> str:
@@ -134,7 +133,9 @@ def uniform_(
 ) -> Tensor:
     """Fills with numbers uniform in [from, to)."""
     if from_ > to:
-        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}")
+        raise RuntimeError(
+            f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}"
+        )
     check(lib.mg_random_uniform(_in_place(self), _state(generator), from_, to))
     return _overwritten(self)
 
@@ -160,14 +161,17 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     return _overwritten(self)
 
 
+# The integers below these are exact in each dtype.
+_LIMITS = {"bool": 2, "uint8": 1 << 8, "int32": (1 << 31) - 1, "int64": (1 << 63) - 1}
+_LIMITS |= {"float32": 1 << 24, "float64": 1 << 53}
+
+
 def random_(
     self: Tensor, from_: int = 0, to: int | None = None, *, generator: Generator | None = None
 ) -> Tensor:
     """Fills with integers uniform in [from, to)."""
     if to is None:
-        limit = {"float32": 1 << 24, "float64": 1 << 53, "bool": 2}.get(self.dtype.name)
-        high = limit if limit else np.iinfo(self.dtype.numpy).max
-        from_, to = (0, high) if from_ == 0 else (0, from_)
+        from_, to = 0, from_ or _LIMITS[self.dtype.name]
     check(lib.mg_random_integers(_in_place(self), _state(generator), from_, to))
     return _overwritten(self)
 
@@ -217,7 +221,9 @@ def randint(
     high = given.pop() if high is None else high
     low = (given.pop() if given else 0) if low is None else low
     if low >= high:
-        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+        raise RuntimeError(
+            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
+        )
     array = empty_array(as_shape([size]), dtype or int64, device)
     check(lib.mg_random_integers(array, _state(generator), low, high))
     return finished(array, requires_grad)
@@ -247,7 +253,7 @@ def normal(
     dtype: DType | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Normal numbers with the given mean and deviation, numbers (then ``size`` is needed) or tensors."""
+    """Normal numbers of the given mean and deviation: tensors, or numbers (then with ``size``)."""
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         if size is None:
             raise TypeError("normal(): give size when mean and std are numbers")
@@ -272,5 +278,3 @@ def rand_like(input: Tensor, *, dtype: DType | None = None, requires_grad: bool 
 def randn_like(input: Tensor, *, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
     """``randn`` with the shape and dtype of another tensor."""
     return randn(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-

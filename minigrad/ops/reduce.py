@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from .. import array as arrays
 from ..autograd.engine import INPUTS, OUTPUT, Operation
 from ..dtypes import bool_
 from ..dtypes import dtype as DType
@@ -48,17 +49,35 @@ class Reduction(Operation):
 
     def spread(self, reduced: Tensor) -> Tensor:
         """A tensor of the result's shape, viewed with the operand's."""
-        shape = self.operand_shapes[0]
-        if not self.keepdim:
-            kept = [1 if self.mask >> d & 1 else size for d, size in enumerate(shape)]
-            reduced = reduced.reshape(kept)
-        return reduced.expand(shape)
+        return Spread(self.operand_shapes[0], self.mask, self.keepdim).apply(reduced)
 
     def count(self) -> int:
         """How many elements are reduced to one."""
         return math.prod(
             size for d, size in enumerate(self.operand_shapes[0]) if self.mask >> d & 1
         )
+
+
+class Spread(Operation):
+    """y = g repeated over the reduced dimensions, as a view;  dg = Σ dy over them"""
+
+    __slots__ = ("shape", "mask", "keepdim")
+    view = True
+
+    def __init__(self, shape: Sequence[int], mask: int, keepdim: bool) -> None:
+        self.shape, self.mask, self.keepdim = shape, mask, keepdim
+
+    def forward(self, g: Array) -> Array:
+        strides = []
+        kept = 0  # dimensions of g passed so far
+        for d in range(len(self.shape)):
+            reduced = self.mask >> d & 1
+            strides.append(0 if reduced else g.strides[kept])
+            kept += self.keepdim or not reduced
+        return arrays.as_strided(g, self.shape, strides, g.offset)
+
+    def grad_g(self, grad: Tensor) -> Tensor:
+        return Sum(self.mask, self.keepdim).apply(grad)
 
 
 class Sum(Reduction):
@@ -116,8 +135,8 @@ class Prod(Reduction):
 
 
 def _product_of_others(x: Tensor, mask: int) -> Tensor:
-    """For each element the product of the other elements that it is reduced with: the products of those
-    before and of those behind, gathered in log₂ n doubling steps."""
+    """For each element the product of the other elements that it is reduced with: the products of
+    those before and of those behind, gathered in log₂ n doubling steps."""
     order = [d for d in range(x.ndim) if not mask >> d & 1]
     reduced = [d for d in range(x.ndim) if mask >> d & 1]
     moved = x.permute(order + reduced)
@@ -171,8 +190,8 @@ class Extreme(Reduction):
 
 
 class ExtremeAlong(Operation):
-    """y = max x or min x along a dimension, with the index of the element chosen, which alone gets the
-    gradient"""
+    """y = max x or min x along a dimension, with the index of the element chosen, which alone gets
+    the gradient"""
 
     __slots__ = ("code", "dim", "keepdim", "indices")
     keeps_shapes = True
@@ -263,8 +282,8 @@ def _extreme(code: int, arg: int, name: str, input: Tensor, dim: Any, keepdim: b
     if dim is None:
         if input.numel() == 0:
             raise RuntimeError(
-                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
-                "reduction dim with the 'dim' argument."
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify "
+                "the reduction dim with the 'dim' argument."
             )
         return Extreme(code, mask_of(None, input.ndim, name)).apply(input)
     dim = normalized(dim, input.ndim, name)
@@ -281,8 +300,8 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
 
 
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The smallest element; with ``dim`` the smallest along it and its index; with another tensor the
-    elementwise minimum."""
+    """The smallest element; with ``dim`` the smallest along it and its index; with another tensor
+    the elementwise minimum."""
     return _extreme(MIN, ARGMIN, "min", input, dim if other is None else other, keepdim)
 
 
@@ -357,7 +376,7 @@ def var(
     """The variance, divided by n - correction (1 unless given)."""
     check_tensor(input, "var")
     if _is_flag(dim):
-        dim, unbiased = None, dim  # type: ignore[assignment]
+        dim, unbiased = None, dim
     return _spread_of(input, dim, unbiased, correction, keepdim)
 
 
@@ -372,7 +391,7 @@ def std(
     """The standard deviation, with n - correction (1 unless given)."""
     check_tensor(input, "std")
     if _is_flag(dim):
-        dim, unbiased = None, dim  # type: ignore[assignment]
+        dim, unbiased = None, dim
     return _spread_of(input, dim, unbiased, correction, keepdim).sqrt()
 
 
@@ -404,7 +423,7 @@ def norm(input: Tensor, p: Any = 2, dim: Dims = None, keepdim: bool = False) -> 
 
 
 class NormFromSquares(Operation):
-    """y = √s of a sum of squares;  ds = dy / (2y), and 0 at 0, where the norm has a subgradient of 0"""
+    """y = √s of a sum of squares;  ds = dy / (2y), and 0 at 0, where 0 is a subgradient"""
 
     __slots__ = ()
     saves = OUTPUT

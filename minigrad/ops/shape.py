@@ -139,8 +139,8 @@ class Cat(Operation):
             start += size
         return results
 
-    def keep(self, inputs: tuple[Tensor, ...], output: Array, stamp: int) -> None:
-        super().keep(inputs, output, stamp)
+    def keep(self, inputs: Any, output: Array, *details: Any) -> None:
+        super().keep(inputs, output, *details)
         self.shapes = [(each.shape, each.dtype) for each in inputs]
 
 
@@ -173,8 +173,8 @@ class Flip(Operation):
 
 
 def view(self: Tensor, *shape: Any) -> Tensor:
-    """The same memory under another shape (one size may be -1), or another dtype of the same size is
-    refused: use ``to``."""
+    """The same memory under another shape (one size may be -1), or another dtype of the same size
+    is refused: use ``to``."""
     return View(as_shape(shape)).apply(self)
 
 
@@ -271,9 +271,9 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     ndim = input.ndim
     if len(order) != ndim:
         raise RuntimeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of "
-            f"the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal to "
-            f"len(dims) = {len(order)}"
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            f"length of the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal "
+            f"to len(dims) = {len(order)}"
         )
     order = [normalized(d, ndim) for d in order]
     if len(set(order)) != ndim:
@@ -289,7 +289,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     if len(sources) != len(targets):
         raise RuntimeError(
             "movedim: Invalid source or destination dims: source "
-            f"({sources} dims) should contain the same number of dims as destination ({targets} dims)"
+            f"({sources} dims) should contain the same number of dims as destination ({targets} "
+            "dims)"
         )
     sources = [normalized(d, ndim) for d in sources]
     targets = [normalized(d, ndim) for d in targets]
@@ -316,7 +317,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """A new dimension of size 1 at that place."""
-    shape, strides, offset = geometry_of(input._array)
+    shape = input.shape
     dim = normalized(dim, len(shape) + 1)
     new = [*shape[:dim], 1, *shape[dim:]]
     return View(new).apply(input)
@@ -344,14 +345,15 @@ def repeat(self: Tensor, *sizes: Any) -> Tensor:
     extra = len(times) - len(shape)
     if extra < 0:
         raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            "tensor"
         )
-    shape = [1] * extra + list(shape)
+    sizes_before = [1] * extra + list(shape)
     spread, target = [], []
-    for count, size in zip(times, shape, strict=True):
+    for count, size in zip(times, sizes_before, strict=True):
         spread += [count, size]
         target.append(count * size)
-    single = [each for size in shape for each in (1, size)]
+    single = [each for size in sizes_before for each in (1, size)]
     return self.reshape(single).expand(spread).reshape(target).clone()
 
 
@@ -388,7 +390,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of the given length (the last may be shorter), or of the given lengths, along a dimension."""
+    """Views along a dimension, of the given length (the last may be shorter) or lengths."""
     dim = normalized(dim, tensor.ndim, "split")
     total = tensor.shape[dim]
     if isinstance(split_size_or_sections, int):
@@ -402,11 +404,13 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
         sizes = list(split_size_or_sections)
         if builtins.sum(sizes) != total:
             raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {total} (input tensor's size at "
-                f"dimension {dim}), but got split_sizes={sizes}"
+                f"split_with_sizes expects split_sizes to sum exactly to {total} (input tensor's "
+                f"size at dimension {dim}), but got split_sizes={sizes}"
             )
     starts = [builtins.sum(sizes[:i]) for i in range(len(sizes))]
-    return tuple(narrow(tensor, dim, start, size) for start, size in zip(starts, sizes, strict=True))
+    return tuple(
+        narrow(tensor, dim, start, size) for start, size in zip(starts, sizes, strict=True)
+    )
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
@@ -440,8 +444,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
         )
         if not same:
             raise RuntimeError(
-                f"Sizes of tensors must match except in dimension {dim}. Expected {list(first)} but got "
-                f"{list(each.shape)} for tensor number {position} in the list."
+                f"Sizes of tensors must match except in dimension {dim}. Expected {list(first)} "
+                f"but got {list(each.shape)} for tensor number {position} in the list."
             )
     return into(out, Cat(dim).apply(*full))
 

@@ -1,23 +1,23 @@
-"""Softmax, its logarithm, and the cross-entropy, fused; each with the composition it stands for."""
+"""Softmax, its logarithm, and the cross-entropy, fused."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from ..autograd.engine import INPUTS, OUTPUT, Fused
+from ..autograd.engine import INPUTS, OUTPUT, Fused, Operation, already_freed
+from ..autograd.grad_mode import is_grad_enabled
 from ..kernels import NULL, Array, check, lib, own, several
 from ..tensor import Tensor, wrap
-from .reduce import amax
 
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 
 
-class Softmax(Fused):
+class Softmax(Operation):
     """y = e^(x - max) / Σ e^(x - max) along a dimension;  dx = y (dy - Σ dy y)"""
 
     __slots__ = ("dim",)
-    saves = INPUTS | OUTPUT
+    saves = OUTPUT
     logarithm = False
 
     def __init__(self, dim: int) -> None:
@@ -26,13 +26,14 @@ class Softmax(Fused):
     def forward(self, x: Array) -> Array:
         return own(lib.mg_softmax(x, self.dim, self.logarithm))
 
-    def composition(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        exponentials = _from_largest(x, self.dim).exp()
-        return exponentials / exponentials.sum(self.dim, True)
+    def grad_x(self, grad: Tensor) -> Tensor:
+        y = self.output
+        if is_grad_enabled():  # to be differentiated again: plain operations
+            return self.derivative(grad, y)
+        return wrap(own(lib.mg_softmax_backward(grad._array, y._array, self.dim, self.logarithm)))
 
-    def fused_backward(self, grad: Tensor) -> Sequence[Tensor]:
-        y = self.output._array
-        return [wrap(own(lib.mg_softmax_backward(grad._array, y, self.dim, self.logarithm)))]
+    def derivative(self, grad: Tensor, y: Tensor) -> Tensor:
+        return y * (grad - (grad * y).sum(self.dim, True))
 
 
 class LogSoftmax(Softmax):
@@ -41,19 +42,14 @@ class LogSoftmax(Softmax):
     __slots__ = ()
     logarithm = True
 
-    def composition(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        shifted = _from_largest(x, self.dim)
-        return shifted - shifted.exp().sum(self.dim, True).log()
-
-
-def _from_largest(x: Tensor, dim: int) -> Tensor:
-    return x - amax(x.detach(), dim, True) if x.numel() else x
+    def derivative(self, grad: Tensor, y: Tensor) -> Tensor:
+        return grad - y.exp() * grad.sum(self.dim, True)
 
 
 class CrossEntropy(Fused):
-    """loss = -Σ w[t] ((1 - s) log p[t] + s/C Σ_c w[c]/w[t] log p[c]), p = softmax(x), summed or divided by
-    Σ w[t];  dx = (p - target distribution) scaled likewise. The log-probabilities and the total weight
-    stay from the forward pass."""
+    """loss = -Σ w[t] ((1 - s) log p[t] + s/C Σ_c w[c]/w[t] log p[c]), p = softmax(x), summed or
+    divided by Σ w[t];  dx = (p - target distribution) scaled likewise. The log-probabilities and
+    the total weight stay from the forward pass."""
 
     __slots__ = ("target", "weight", "ignore_index", "smoothing", "reduction", "kept")
     saves = INPUTS
@@ -96,7 +92,8 @@ class CrossEntropy(Fused):
         )
 
     def fused_backward(self, grad: Tensor) -> Sequence[Tensor]:
-        self.inputs  # noqa: B018  (raises where the graph was freed or the input changed)
+        if self.kept is None:
+            already_freed()
         log_probabilities, total = self.kept
         result = lib.mg_cross_entropy_backward(
             grad._array,
@@ -129,7 +126,7 @@ def cross_entropy_composed(
         single = True
     else:
         single = False
-    log_probabilities = LogSoftmax(1).composition(x)
+    log_probabilities = LogSoftmax(1).apply(x)
     classes = x.shape[1]
     kept = target != ignore_index
     index = target.masked_fill(~kept, 0).unsqueeze(1)

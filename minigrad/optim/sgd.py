@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import array as arrays
+from ..dtypes import uint8
 from ..kernels import NULL, check, lib
 from ..tensor import Tensor, wrap
 from .fused import FusedOptimizer, Launch
@@ -87,7 +86,7 @@ class SGD(FusedOptimizer):
         # A buffer that is new takes the first gradient as it is: the kernel sees a 0 here, and sets
         # 1.
         started = [state.get("momentum_buffer") is not None for state in launch.states]
-        launch.started = arrays.from_data(np.array(started, np.uint8), None)
+        launch.started = arrays.from_data(started, uint8)
         for parameter, state in zip(parameters, launch.states, strict=True):
             if state.get("momentum_buffer") is None:
                 state["momentum_buffer"] = zeros_like(parameter)

@@ -230,4 +230,14 @@ _NORMS = [
     ),
 ]
 
-ROWS = [*_ACTIVATIONS, *_LOSSES, *_CONVOLUTIONS, *_POOLS, *_NORMS]
+_CODES = [
+    Row(
+        "F.one_hot",
+        lambda m, i: m.nn.functional.one_hot(i, 5),
+        [(Index((4,), 5),), (Index((2, 3), 5),), (Index((), 5),)],
+        lambda i: np.eye(5, dtype=np.int64)[i],
+        differentiable=False,
+    ),
+]
+
+ROWS = [*_CODES, *_ACTIVATIONS, *_LOSSES, *_CONVOLUTIONS, *_POOLS, *_NORMS]

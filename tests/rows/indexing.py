@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from op_table import ALL, Index, Mask, Real, Row
+from op_table import ALL, NUMBERS, Index, Mask, Real, Row
 
 _NUMPY = type("Slices", (), {"__getitem__": lambda self, key: key})()  # x[key] as a value
 
@@ -159,6 +159,20 @@ _WRITES = [
     _put("x[mask rows] = y", lambda c: c, [(_five, Mask((5,)), Real((3,)))], replay=False),
 ]
 
+
+def _scattered(x, y):
+    x = np.array(x)
+    np.put_along_axis(x[:2], np.array([[2, 0], [1, 4]]), y[:2, :2], 1)
+    return x
+
+
+def _scatter_added(x, i, y):
+    x = np.array(x)
+    places = (i, np.arange(i.shape[1])) if i.ndim > 1 else (i,)
+    np.add.at(x, places, y)
+    return x
+
+
 _FUNCTIONS = [
     Row(
         "index_select",
@@ -191,6 +205,29 @@ _FUNCTIONS = [
         [(Real((3, 5)), Index((2, 5), 3)), (Real((4,)), Index((6,), 4))],
         lambda x, i: np.take_along_axis(x, i, 0),
         ALL,
+    ),
+    Row(
+        "take_along_dim",
+        lambda m, x, i: m.take_along_dim(x, i, 1),
+        [(Real((3, 5)), Index((3, 4), 5)), (Real((3, 5)), Index((1, 2), 5))],
+        lambda x, i: np.take_along_axis(x, np.broadcast_to(i, (3, i.shape[1])), 1),
+        ALL,
+    ),
+    Row(
+        "scatter",
+        lambda m, x, y: m.scatter(x, 1, m.tensor([[2, 0], [1, 4]]), y),
+        [(Real((3, 5)), Real((2, 2))), (Real((2, 6)), Real((3, 3)))],
+        _scattered,
+        ALL,
+        in_place=lambda m, x, y: x.scatter_(1, m.tensor([[2, 0], [1, 4]]), y),
+    ),
+    Row(
+        "scatter_add",
+        lambda m, x, i, y: m.scatter_add(x, 0, i, y),
+        [(Real((3, 5)), Index((4, 5), 3), Real((4, 5))), (Real((4,)), Index((9,), 4), Real((9,)))],
+        _scatter_added,
+        NUMBERS,
+        in_place=lambda m, x, i, y: x.scatter_add_(0, i, y),
     ),
     Row(
         "masked_select",

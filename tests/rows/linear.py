@@ -94,6 +94,12 @@ _MATMUL = [
 
 _OTHERS = [
     Row(
+        "addmm beta alpha",
+        lambda m, c, a, b: m.addmm(c, a, b, beta=0.5, alpha=2),
+        [(Real((3, 2)), Real((3, 4)), Real((4, 2)))],
+        lambda c, a, b: 0.5 * c + 2 * (a @ b),
+    ),
+    Row(
         "addmm",
         lambda m, c, a, b: m.addmm(c, a, b),
         [(Real((3, 2)), Real((3, 4)), Real((4, 2))), (Real((2,)), Real((3, 4)), Real((4, 2)))],

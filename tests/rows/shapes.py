@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from op_table import ALL, Real, Row
+from op_table import ALL, FLOATS, Real, Row
 
 
 def _shapes(*shapes):
@@ -266,6 +266,22 @@ _JOINS = [
         _matrix,
         lambda x: np.roll(x, (1, -2), (0, 1)),
         ALL,
+    ),
+    Row(
+        "tril",
+        lambda m, x: m.tril(x, 1),
+        [*_matrix, *_cube],
+        lambda x: np.tril(x, 1),
+        ALL,
+        also=(lambda m, x: x.tril(1),),
+    ),
+    Row("triu", lambda m, x: m.triu(x, -1), [*_matrix, *_cube], lambda x: np.triu(x, -1), ALL),
+    Row(
+        "sum_to_size",
+        lambda m, x: x.sum_to_size(3, 1),
+        _shapes((3, 4), (2, 3, 2)),
+        lambda x: x.reshape(-1, 3, x.shape[-1]).sum((0, 2)).reshape(3, 1),
+        FLOATS,
     ),
     Row(
         "repeat",
