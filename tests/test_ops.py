@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 from op_table import FLOATS, Index, Mask, Real, Row, all_rows, cases, floating, outputs
 
 import minigrad as mg
-from minigrad import kernels
+from minigrad import kernels, ops
 from minigrad.autograd import grad, gradcheck, gradgradcheck
 
 ROWS = all_rows()
@@ -258,3 +261,27 @@ def test_rows_are_complete() -> None:
         assert row.reference is not None, row.name
         for operands in row.samples:
             assert all(isinstance(operand, (Real, Index, Mask)) for operand in operands)
+
+
+# Creation and questions: test_tensor.py has them; the random ones also tests/kernels.
+ELSEWHERE = """
+    Generator allclose arange as_strided as_tensor bernoulli default_generator empty empty_like
+    equal eye from_dlpack from_numpy full full_like get_rng_state initial_seed is_floating_point
+    is_tensor isclose linspace manual_seed normal numel ones ones_like promote_types rand rand_like
+    randint randn randn_like randperm result_type seed set_rng_state tensor zeros zeros_like
+    absolute clip concat concatenate divide greater greater_equal less less_equal multiply negative
+    not_equal subtract true_divide
+""".split()  # noqa: SIM905  (a list of its own line each would hide the rest of the file)
+
+
+def test_every_function_has_a_row() -> None:
+    """Each function of the package is named in tests/rows, as an attribute or in a string."""
+    named = set(ELSEWHERE)
+    for path in (Path(__file__).parent / "rows").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute):
+                named.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named.add(node.value)
+    missing = set(ops.methods.FUNCTIONS) - named
+    assert not missing, f"add rows for {sorted(missing)}"

@@ -214,8 +214,11 @@ class Operation(Node):
             ):
                 self.shapes = [(each.shape, each.dtype) for each in inputs]
         if self.keeps_shapes:
-            arrays_of = [each._array for each in inputs]
-            self.operand_shapes = [_unpack(each.shape, each.ndim) for each in arrays_of]
+            shapes = []
+            for each in inputs:
+                array = each._array
+                shapes.append(_unpack(array.shape, array.ndim))
+            self.operand_shapes = shapes
         saves = self.saves
         if saves:
             self._stamp = stamp or _clock[0]

@@ -165,6 +165,8 @@ _BITWISE = [
         lambda a, b, f=f: f(a.astype(np.int64), b.astype(np.int64)),
         dtypes=_BITS,
         differentiable=False,
+        also=(lambda m, a, b, f=f: getattr(m, f.__name__)(a, b),),
+        in_place=lambda m, a, b, f=f: getattr(a, f.__name__ + "_")(b),
     )
     for name, call, f in [
         ("bitwise and", lambda m, a, b: a & b, np.bitwise_and),
@@ -188,6 +190,7 @@ _BITWISE += [
         lambda x: -x - 1,
         dtypes=("int32", "int64"),
         differentiable=False,
+        also=(lambda m, x: m.bitwise_not(x),),
     ),
 ]
 
