@@ -258,10 +258,15 @@ class Tensor:
         return bool(arrays.item(self._array))
 
     def __float__(self) -> float:
-        return float(arrays.item(self._array))
+        return float(self._single())
 
     def __int__(self) -> int:
-        return int(arrays.item(self._array))
+        return int(self._single())
+
+    def _single(self) -> bool | int | float:
+        if self._array.size != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return arrays.item(self._array)
 
     def __index__(self) -> int:
         if self.dtype.is_floating_point or self._array.size != 1:

@@ -133,7 +133,7 @@ class Pow(Binary, kernel="pow"):
 
     def grad_b(self, grad: Tensor) -> Tensor:
         a, b = self.inputs
-        return where((a == 0) & (b >= 0), 0.0, grad * (self.output * a.log()))
+        return where((a == 0) & (b >= 0), 0.0, grad * (self.output * a.log().to(grad.dtype)))
 
 
 class Remainder(Binary, kernel="remainder"):

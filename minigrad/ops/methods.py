@@ -151,6 +151,14 @@ def _negated(self: Tensor) -> Tensor:
     return Neg().apply(self)
 
 
+def _inverted(self: Tensor) -> Tensor:
+    if self.is_floating_point():
+        raise TypeError(
+            "~ (operator.invert) is only implemented on integer and Boolean-type tensors"
+        )
+    return FUNCTIONS["bitwise_not"](self)
+
+
 def _positive(self: Tensor) -> Tensor:
     return self
 
@@ -408,7 +416,7 @@ METHODS: dict[str, Any] = {
     "__neg__": _negated,
     "__pos__": _positive,
     "__abs__": FUNCTIONS["abs"],
-    "__invert__": FUNCTIONS["bitwise_not"],
+    "__invert__": _inverted,
     "__matmul__": _matrix_product,
     "__getitem__": index.getitem,
     "__setitem__": index.setitem,

@@ -429,7 +429,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
         raise TypeError("cat(): argument 'tensors' must be tuple of Tensors, not Tensor")
     parts = list(tensors)
     if not parts:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+        raise ValueError("cat(): expected a non-empty list of Tensors")
     for each in parts:
         check_tensor(each, "cat", "tensors")
     full = [each for each in parts if each.shape != (0,)] or parts[:1]  # torch skips empty vectors

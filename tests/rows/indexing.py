@@ -216,7 +216,7 @@ _FUNCTIONS = [
     Row(
         "scatter",
         lambda m, x, y: m.scatter(x, 1, m.tensor([[2, 0], [1, 4]]), y),
-        [(Real((3, 5)), Real((2, 2))), (Real((2, 6)), Real((3, 3)))],
+        [(Real((3, 5)), Real((2, 2))), (Real((2, 6)), Real((2, 2)))],
         _scattered,
         ALL,
         in_place=lambda m, x, y: x.scatter_(1, m.tensor([[2, 0], [1, 4]]), y),
