@@ -1,13 +1,16 @@
 /* The contract between C and Python.
  *
- * C includes this text (through core.h) and cffi parses the same text, so nothing is declared twice.
- * It therefore holds declarations only: no #include, no #if, no inline code.
+ * C includes this text (through core.h) and cffi parses the same text, so nothing is declared
+ * twice. It therefore holds declarations only: no #include, no #if, no inline code.
  *
  * Conventions
- *   - A function that returns `mg_array *` returns a new reference, or NULL after setting the error.
- *   - A function that returns `int` returns 0, or -1 after setting the error, unless it says otherwise.
- *   - `out` of a computing entry: NULL allocates the result; otherwise the result is written there (an
- *     in-place operation, which advances the version of the memory) and a new reference to it returned.
+ *   - A function that returns `mg_array *` returns a new reference, or NULL after setting the
+ *     error.
+ *   - A function that returns `int` returns 0, or -1 after setting the error, unless it says
+ *     otherwise.
+ *   - `out` of a computing entry: NULL allocates the result; otherwise the result is written there
+ *     (an in-place operation, which advances the version of the memory) and a new reference to it
+ *     returned.
  *   - Strides and offsets count elements, not bytes. `dim` is already normalised to [0, ndim).
  */
 
@@ -27,8 +30,8 @@ enum mg_error_kind {
 };
 
 /* Bits of mg_array.flags. */
-#define MG_CONTIGUOUS 1      /* row-major without gaps */
-#define MG_WEAK 2            /* stands for a Python scalar: does not widen a tensor's dtype */
+#define MG_CONTIGUOUS 1 /* row-major without gaps */
+#define MG_WEAK 2       /* stands for a Python scalar: does not widen a tensor's dtype */
 /* The operation that made this array had a first (second) operand of another shape or dtype. */
 #define MG_BROADCAST_FIRST 4
 #define MG_BROADCAST_SECOND 8
@@ -58,7 +61,8 @@ mg_array *mg_empty(int dtype, int ndim, const int64_t *shape);
 mg_array *mg_scalar_float(double value); /* 0-d, weak */
 mg_array *mg_scalar_int(int64_t value);  /* 0-d, weak */
 mg_array *mg_scalar_bool(int value);     /* 0-d, weak */
-/* Wraps memory of somebody else without a copy; `owner` is given to the release callback at the end. */
+/* Wraps memory of somebody else without a copy; `owner` is given to the release callback at the
+ * end. */
 mg_array *mg_wrap(int dtype, int ndim, const int64_t *shape, const int64_t *strides, void *data,
                   int64_t owner);
 void mg_set_owner_release(void (*release)(int64_t owner));
@@ -77,7 +81,8 @@ mg_array *mg_view(mg_array *array, int ndim, const int64_t *shape); /* a view, o
 int mg_same_shape(mg_array *a, mg_array *b);
 int mg_same_storage(mg_array *a, mg_array *b);
 int mg_is_unique(mg_array *array); /* contiguous, and no other view shares its memory */
-/* The address of the elements for reading or writing by the host; an error while recording a plan. */
+/* The address of the elements for reading or writing by the host; an error while recording a plan.
+ * */
 void *mg_host_data(mg_array *array);
 int64_t mg_storage_bytes(mg_array *array);
 int64_t mg_storage_address(mg_array *array);
@@ -111,7 +116,7 @@ const char *mg_kernel_name(int index);
 const char *mg_isa_name(void);
 int mg_isa_count(void); /* instruction sets compiled in ... */
 const char *mg_isa_name_at(int index);
-int mg_isa_supported(int index); /* ... and whether this processor has them */
+int mg_isa_supported(int index);  /* ... and whether this processor has them */
 int mg_set_isa(const char *name); /* NULL: the best one */
 int mg_get_num_threads(void);
 int mg_set_num_threads(int count);
@@ -149,15 +154,16 @@ mg_array *mg_cross_entropy_backward(mg_array *grad_output, mg_array *log_probabi
  * exchange of each operand's last two dimensions; bias NULL or (n) ---- */
 mg_array *mg_matmul(mg_array *a, mg_array *b, mg_array *bias, int transpose_a, int transpose_b);
 
-/* ---- convolution and pooling; geometry of a convolution: stride (2), padding (2), dilation (2), groups;
- * of a pool: kernel (2), stride (2), padding (2), dilation (2), ceil_mode, count_include_pad,
- * divisor_override (0: none) ---- */
+/* ---- convolution and pooling; geometry of a convolution: stride (2), padding (2), dilation (2),
+ * groups; of a pool: kernel (2), stride (2), padding (2), dilation (2), ceil_mode,
+ * count_include_pad, divisor_override (0: none) ---- */
 mg_array *mg_conv2d(mg_array *input, mg_array *weight, mg_array *bias, const int64_t *geometry);
 mg_array *mg_conv2d_input(mg_array *grad_output, mg_array *weight, int64_t height, int64_t width,
                           const int64_t *geometry);
 mg_array *mg_conv2d_weight(mg_array *input, mg_array *grad_output, int64_t kernel_height,
                            int64_t kernel_width, const int64_t *geometry);
-int mg_max_pool2d(mg_array *input, const int64_t *geometry, mg_array **outputs); /* values, indices */
+int mg_max_pool2d(mg_array *input, const int64_t *geometry,
+                  mg_array **outputs); /* values, indices */
 /* indices count within one (height, width) plane */
 mg_array *mg_plane_gather(mg_array *input, mg_array *indices);
 mg_array *mg_plane_scatter(mg_array *values, mg_array *indices, int64_t height, int64_t width);
@@ -166,8 +172,8 @@ mg_array *mg_avg_pool2d_backward(mg_array *grad_output, int64_t height, int64_t 
                                  const int64_t *geometry);
 
 /* ---- batch normalisation over (N, C, inner...). running_mean, running_var NULL: not tracked;
- * num_batches_tracked used where momentum < 0 (cumulative average). outputs: y, mean (C), 1/std (C).
- * training: statistics of the batch, else the running ones ---- */
+ * num_batches_tracked used where momentum < 0 (cumulative average). outputs: y, mean (C), 1/std
+ * (C). training: statistics of the batch, else the running ones ---- */
 int mg_batch_norm(mg_array *input, mg_array *weight, mg_array *bias, mg_array *running_mean,
                   mg_array *running_var, mg_array *num_batches_tracked, int training,
                   double momentum, double eps, mg_array **outputs);
@@ -179,21 +185,24 @@ int mg_batch_norm_backward(mg_array *grad_output, mg_array *input, mg_array *wei
  * memory, so that a replayed plan sees their changes.
  * sgd: lr, momentum, dampening, weight_decay, nesterov, maximize; buffers NULL without momentum,
  *   started: uint8 (count), 0 before the first step of that buffer.
- * adam: lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled; steps: one 0-d float32 array a
- *   parameter; max_squares NULL without amsgrad. ---- */
+ * adam: lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled; steps: one 0-d float32
+ *   array a parameter; max_squares NULL without amsgrad. ---- */
 int mg_sgd(int count, mg_array **parameters, mg_array **gradients, mg_array **buffers,
            mg_array *started, mg_array *hyperparameters);
 int mg_adam(int count, mg_array **parameters, mg_array **gradients, mg_array **averages,
-            mg_array **squares, mg_array **max_squares, mg_array **steps, mg_array *hyperparameters);
+            mg_array **squares, mg_array **max_squares, mg_array **steps,
+            mg_array *hyperparameters);
 
-/* ---- random numbers: Philox 4x32-10. generator: int64 (2), seed and counter, both in memory ---- */
+/* ---- random numbers: Philox 4x32-10. generator: int64 (2), seed and counter, both in memory ----
+ * */
 int mg_random_uniform(mg_array *destination, mg_array *generator, double low, double high);
 int mg_random_normal(mg_array *destination, mg_array *generator, double mean, double std);
 int mg_random_bernoulli(mg_array *destination, mg_array *generator, double probability);
 int mg_random_integers(mg_array *destination, mg_array *generator, int64_t low, int64_t high);
 int mg_random_permutation(mg_array *destination, mg_array *generator);
 
-/* ---- indexing by integer arrays: one entry a dimension, NULL where the dimension is taken whole ---- */
+/* ---- indexing by integer arrays: one entry a dimension, NULL where the dimension is taken whole
+ * ---- */
 mg_array *mg_index(mg_array *a, int count, mg_array **indices);
 int mg_index_put(mg_array *destination, int count, mg_array **indices, mg_array *values,
                  int accumulate);

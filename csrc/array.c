@@ -1,5 +1,5 @@
-/* Arrays: strided views of reference-counted storage. Nothing here computes but the copy that a reshape
- * may need. */
+/* Arrays: strided views of reference-counted storage. Nothing here computes but the copy that a
+ * reshape may need. */
 #include "core.h"
 #include "memory.h"
 
@@ -173,10 +173,11 @@ mg_array *mg_as_strided(mg_array *array, int ndim, const int64_t *shape, const i
     }
     int64_t available = array->storage->bytes / mg_item_size(array->dtype);
     if (offset < 0 || (size > 0 && last >= available)) {
-        mg_fail(MG_RUNTIME_ERROR,
-                "as_strided: sizes, strides and storage offset %lld reach outside the storage of %lld "
-                "elements",
-                (long long)offset, (long long)available);
+        mg_fail(
+            MG_RUNTIME_ERROR,
+            "as_strided: sizes, strides and storage offset %lld reach outside the storage of %lld "
+            "elements",
+            (long long)offset, (long long)available);
         return NULL;
     }
     return view_of(array, ndim, shape, strides, offset);
@@ -204,10 +205,11 @@ mg_array *mg_expand(mg_array *array, int ndim, const int64_t *wanted) {
     int extra = ndim - array->ndim;
     if (ndim > MG_MAX_DIMS) return checked_size(ndim, wanted), NULL;
     if (extra < 0) {
-        mg_fail(MG_RUNTIME_ERROR,
-                "expand: the number of sizes provided (%d) must be greater or equal to the number of "
-                "dimensions in the tensor (%d)",
-                ndim, array->ndim);
+        mg_fail(
+            MG_RUNTIME_ERROR,
+            "expand: the number of sizes provided (%d) must be greater or equal to the number of "
+            "dimensions in the tensor (%d)",
+            ndim, array->ndim);
         return NULL;
     }
     for (int d = 0; d < ndim; d++) {
@@ -215,7 +217,8 @@ mg_array *mg_expand(mg_array *array, int ndim, const int64_t *wanted) {
         int64_t size = wanted[d] == -1 && d >= extra ? own : wanted[d];
         if (size < 0 || (own != 1 && size != own)) {
             mg_fail(MG_RUNTIME_ERROR,
-                    "expand: size %lld at dimension %d does not fit a tensor of shape %s (target sizes: "
+                    "expand: size %lld at dimension %d does not fit a tensor of shape %s (target "
+                    "sizes: "
                     "%s); only dimensions of size 1 expand",
                     (long long)wanted[d], d, mg_shape_text(array), sizes_text(ndim, wanted));
             return NULL;
@@ -234,7 +237,8 @@ static int infer_shape(const mg_array *array, int ndim, const int64_t *wanted, i
     for (int d = 0; d < ndim; d++) {
         shape[d] = wanted[d];
         if (wanted[d] == -1) {
-            if (unknown >= 0) return mg_fail(MG_RUNTIME_ERROR, "only one dimension can be inferred");
+            if (unknown >= 0)
+                return mg_fail(MG_RUNTIME_ERROR, "only one dimension can be inferred");
             unknown = d;
         } else if (wanted[d] < 0) {
             return mg_fail(MG_RUNTIME_ERROR, "invalid shape dimension %lld", (long long)wanted[d]);
@@ -260,8 +264,9 @@ static int infer_shape(const mg_array *array, int ndim, const int64_t *wanted, i
                    sizes_text(ndim, wanted), (long long)array->size);
 }
 
-/* Strides that show the array's elements in the same order under a new shape; 0 where none exist. The
- * old dimensions fall into runs that lie evenly in memory; each new dimension must divide one run. */
+/* Strides that show the array's elements in the same order under a new shape; 0 where none exist.
+ * The old dimensions fall into runs that lie evenly in memory; each new dimension must divide one
+ * run. */
 static int view_strides(const mg_array *array, int ndim, const int64_t *shape, int64_t *strides) {
     if (array->size == 0 || mg_is_contiguous(array)) {
         int64_t stride = 1;
@@ -274,8 +279,8 @@ static int view_strides(const mg_array *array, int ndim, const int64_t *shape, i
     int d = ndim - 1, from = array->ndim - 1;
     while (from >= 0) {
         int64_t run = array->shape[from], stride = array->strides[from];
-        while (from > 0 && (array->shape[from - 1] == 1 ||
-                            array->strides[from - 1] == stride * run)) {
+        while (from > 0 &&
+               (array->shape[from - 1] == 1 || array->strides[from - 1] == stride * run)) {
             run *= array->shape[from - 1];
             from--;
         }
@@ -297,7 +302,8 @@ mg_array *mg_view(mg_array *array, int ndim, const int64_t *wanted) {
     if (infer_shape(array, ndim, wanted, shape)) return NULL;
     if (!view_strides(array, ndim, shape, strides)) {
         mg_fail(MG_RUNTIME_ERROR,
-                "view size is not compatible with input tensor's size and stride (at least one dimension "
+                "view size is not compatible with input tensor's size and stride (at least one "
+                "dimension "
                 "spans across two contiguous subspaces). Use .reshape(...) instead.");
         return NULL;
     }
@@ -348,11 +354,11 @@ int mg_broadcast_shapes(const char *op, const mg_array *a, const mg_array *b, in
         int64_t size_a = from_a >= 0 ? a->shape[from_a] : 1;
         int64_t size_b = from_b >= 0 ? b->shape[from_b] : 1;
         if (size_a != size_b && size_a != 1 && size_b != 1)
-            return mg_fail(MG_RUNTIME_ERROR,
-                           "%s: the size of tensor a (%lld) must match the size of tensor b (%lld) at "
-                           "non-singleton dimension %d (shapes %s and %s)",
-                           op, (long long)size_a, (long long)size_b, d, mg_shape_text(a),
-                           mg_shape_text(b));
+            return mg_fail(
+                MG_RUNTIME_ERROR,
+                "%s: the size of tensor a (%lld) must match the size of tensor b (%lld) at "
+                "non-singleton dimension %d (shapes %s and %s)",
+                op, (long long)size_a, (long long)size_b, d, mg_shape_text(a), mg_shape_text(b));
         shape[d] = size_a == 1 ? size_b : size_a;
     }
     *ndim = wide;
@@ -361,9 +367,10 @@ int mg_broadcast_shapes(const char *op, const mg_array *a, const mg_array *b, in
 
 void *mg_host_data(mg_array *array) {
     if (mg_is_recording() && !(array->flags & MG_WEAK)) {
-        mg_fail(MG_RUNTIME_ERROR,
-                "the value of a tensor was read while a plan is being recorded: a replay would not see "
-                "it change. Read it outside of the recorded function (return the tensor instead).");
+        mg_fail(
+            MG_RUNTIME_ERROR,
+            "the value of a tensor was read while a plan is being recorded: a replay would not see "
+            "it change. Read it outside of the recorded function (return the tensor instead).");
         return NULL;
     }
     return array->data;

@@ -83,16 +83,17 @@ typedef struct mg_launch {
 
 #define MG_ALL_OUTPUTS UINT32_MAX
 
-/* Runs the launch, and appends it to the plan where one is being recorded. `in_place` is a bit mask of
- * the outputs that existed before (MG_ALL_OUTPUTS: every one): their version advances, with `writer`, a
- * string that lives for ever, as the name in errors. */
+/* Runs the launch, and appends it to the plan where one is being recorded. `in_place` is a bit mask
+ * of the outputs that existed before (MG_ALL_OUTPUTS: every one): their version advances, with
+ * `writer`, a string that lives for ever, as the name in errors. */
 int mg_submit(const mg_launch *launch, uint32_t in_place, const char *writer);
 
 /* ---- threads (threads.c): the only place with OpenMP ---- */
 typedef void (*mg_body)(void *context, int64_t begin, int64_t end);
-/* Calls body(context, begin, end) for [0, piece), [piece, 2 piece), ... up to count. The pieces do not
- * depend on the number of threads, so neither does the result. `nanoseconds` is the estimated cost of
- * the whole loop on one thread; a loop too cheap to pay for a fork-join runs on the calling thread. */
+/* Calls body(context, begin, end) for [0, piece), [piece, 2 piece), ... up to count. The pieces do
+ * not depend on the number of threads, so neither does the result. `nanoseconds` is the estimated
+ * cost of the whole loop on one thread; a loop too cheap to pay for a fork-join runs on the calling
+ * thread. */
 void mg_parallel_for(int64_t count, int64_t piece, double nanoseconds, mg_body body, void *context);
 
 /* ---- instruction sets (dispatch.c, isa/) ---- */

@@ -19,8 +19,8 @@ const char *mg_kernel_name(int index) {
     return index >= 0 && index < MG_KERNEL_COUNT ? kernels[index].name : NULL;
 }
 
-/* Counts in-place writes in the whole process. A node that saves tensors notes the clock; memory with a
- * later stamp was changed since (minigrad/autograd.py). */
+/* Counts in-place writes in the whole process. A node that saves tensors notes the clock; memory
+ * with a later stamp was changed since (minigrad/autograd/engine.py). */
 static int64_t clock_value;
 
 int64_t *mg_clock(void) { return &clock_value; }

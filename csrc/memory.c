@@ -1,8 +1,8 @@
 /* Memory for arrays: blocks of a header and its data, 64-byte-aligned, kept in a pool by size.
  *
  * A training step allocates the same sizes again and again. The pool hands back the block that was
- * freed last, which is still in the cache, and pays neither malloc nor page faults. It never caches more
- * bytes than were in use at once, so at most twice the peak is held.
+ * freed last, which is still in the cache, and pays neither malloc nor page faults. It never caches
+ * more bytes than were in use at once, so at most twice the peak is held.
  */
 #include "core.h"
 #include "memory.h"

@@ -1,5 +1,5 @@
-/* A plan: the launches of a computation in the order in which they ran, to be run again in one call.
- * It keeps every array that they use alive, so a replay reads and writes the same memory. */
+/* A plan: the launches of a computation in the order in which they ran, to be run again in one
+ * call. It keeps every array that they use alive, so a replay reads and writes the same memory. */
 #include "plan.h"
 
 typedef struct entry {

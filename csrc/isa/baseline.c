@@ -1,4 +1,5 @@
-/* What every processor of the architecture has (SSE2, NEON, ...): the compiler's own default target. */
+/* What every processor of the architecture has (SSE2, NEON, ...): the compiler's own default
+ * target. */
 #include "../core.h"
 
 #if defined(__SSE2__)

@@ -1,6 +1,7 @@
-/* One instruction set: every kernel source included once for each dtype, then the table of pointers.
- * The including file has defined MG_ISA (its name) and MG_VECTOR_BYTES and has switched the compiler
- * to the target. Nothing here or in kernels/ knows which instruction set it is compiled for. */
+/* One instruction set: every kernel source included once for each dtype, then the table of
+ * pointers. The including file has defined MG_ISA (its name) and MG_VECTOR_BYTES and has switched
+ * the compiler to the target. Nothing here or in kernels/ knows which instruction set it is
+ * compiled for. */
 
 #define MG_PASTE_(a, b, c) a##_##b##_##c
 #define MG_PASTE(a, b, c) MG_PASTE_(a, b, c)

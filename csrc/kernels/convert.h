@@ -1,4 +1,5 @@
-/* One row from dtype FROM (elements FROM_T) to dtype TO; VALUE converts one. Strides count elements. */
+/* One row from dtype FROM (elements FROM_T) to dtype TO; VALUE converts one. Strides count
+ * elements. */
 static void PASTE(convert, TO, FROM)(char *destination, int64_t destination_stride,
                                      const char *source, int64_t source_stride, int64_t count) {
     TO_T *restrict to = (TO_T *)destination;

@@ -1,5 +1,6 @@
 /* The conversions to dtype TO from each dtype. The including file has defined TO, TO_T and the
- * conversions of one value, FROM_INTEGER(x) and FROM_REAL(x); they are undefined again at the end. */
+ * conversions of one value, FROM_INTEGER(x) and FROM_REAL(x); they are undefined again at the end.
+ * */
 #define FROM bool
 #define FROM_T uint8_t
 #define VALUE(x) FROM_INTEGER(x)

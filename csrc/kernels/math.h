@@ -5,7 +5,8 @@
  *   float32    1.0  1.0   1.5    0.9  0.9    1.7   2.0    1.5   2.3      1.2
  *   float64    1.1  1.1   2.2    0.9  0.9    1.7   1.9    2.6   2.4      1.9
  * NaN, infinities and signed zeros are as C99 has them. The polynomials are minimax fits (Remez) of
- * what is named beside them. Methods: Muller, "Elementary Functions: Algorithms and Implementation".
+ * what is named beside them. Methods: Muller, "Elementary Functions: Algorithms and
+ * Implementation".
  */
 #if MG_IS_FLOAT == 32
 #define REAL(in_float32, in_float64) in_float32##f
