@@ -1,4 +1,4 @@
-"""Random programs, the same in minigrad and torch: indexing, and chains of views and in-place writes."""
+"""Random programs, the same in minigrad and torch: indexing, views, in-place writes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def random_index(rng: random.Random, shape):
             ("ellipsis", Ellipsis),
             *(random_item(rng, n) for n in shape[position + taken :][: len(items) - position]),
         ]
-    while rng.random() < 0.25:
+    while rng.random() < 0.25 and len(items) < 4:
         items.insert(rng.randint(0, len(items)), ("none", None))
     return items
 
@@ -75,6 +75,9 @@ def result_of(action):
 
 
 def alike(ours, theirs, what) -> None:
+    if ours is None:  # a gradient: none, where nothing of the tensor is left, is the same as zeros
+        assert not theirs.numpy().any(), what
+        return
     got, want = ours.detach().numpy(), theirs.detach().numpy()
     assert got.shape == want.shape, what
     np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12, err_msg=str(what))
@@ -158,17 +161,19 @@ WRITES = [
     lambda t, r: t.zero_() if r.random() < 0.3 else t.neg_(),
     lambda t, r: t.copy_(t.clone().tanh()),
 ]
+# torch's results keep the strides of transposed operands, ours are contiguous; .contiguous() makes the
+# next reshape the same thing in both, a view or a copy.
 PLAIN = [
-    lambda t, r: t * 0.7,
-    lambda t, r: t.sigmoid(),
-    lambda t, r: t.clone(),
-    lambda t, r: t + t.sum() * 0.1,
+    lambda t, r: (t * 0.7).contiguous(),
+    lambda t, r: t.sigmoid().contiguous(),
+    lambda t, r: t.clone().contiguous(),
+    lambda t, r: (t + t.sum() * 0.1).contiguous(),
 ]
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_programs_of_views_and_writes(seed: int) -> None:
-    """A pool of tensors, some of them views of others; random steps read, view and overwrite them."""
+    """A pool of tensors, some of them views of others; random steps view, read and write them."""
     results = []
     for m in (mg, torch):
         rng = random.Random(seed)
