@@ -607,7 +607,7 @@ class Cast(Operation):
 
 
 class Copy(Operation):
-    """In place: target = source, broadcast and converted;  d source = dy"""
+    """In place: target = source, broadcast and converted;  d target = 0,  d source = dy"""
 
     __slots__ = ()
     adapts = True
@@ -623,8 +623,8 @@ class Copy(Operation):
         super().keep(inputs, output, *details)
         self.shapes = [(each.shape, each.dtype) for each in inputs]
 
-    def grad_target(self, grad: Tensor) -> None:
-        return None
+    def grad_target(self, grad: Tensor) -> Tensor:
+        return grad.new_zeros(grad.shape)
 
     def grad_source(self, grad: Tensor) -> Tensor:
         return grad
