@@ -87,6 +87,14 @@ static int result_shape(const mg_array *a, const mg_array *b, const mg_array *bi
     return batch_dims + 2;
 }
 
+/* Whether the operand's batch dimensions were broadcast to those of the result. */
+static int batch_was_broadcast(const mg_array *operand, int ndim, const int64_t *shape) {
+    if (operand->ndim != ndim) return 1;
+    for (int d = 0; d < ndim - 2; d++)
+        if (operand->shape[d] != shape[d]) return 1;
+    return 0;
+}
+
 mg_array *mg_matmul(mg_array *a, mg_array *b, mg_array *bias, int transpose_a, int transpose_b) {
     int64_t shape[MG_MAX_DIMS];
     if (check_operands(a, b, bias)) return NULL;
@@ -105,7 +113,11 @@ mg_array *mg_matmul(mg_array *a, mg_array *b, mg_array *bias, int transpose_a, i
     };
     const int failed = !out || (bias && !dense_bias) || mg_submit(&launch, 0, NULL);
     if (dense_bias) mg_release(dense_bias);
-    if (!failed) return out;
+    if (!failed) {
+        if (batch_was_broadcast(a, ndim, shape)) out->flags |= MG_BROADCAST_FIRST;
+        if (batch_was_broadcast(b, ndim, shape)) out->flags |= MG_BROADCAST_SECOND;
+        return out;
+    }
     if (out) mg_release(out);
     return NULL;
 }

@@ -27,6 +27,7 @@ from .grad_mode import state as _mode
 
 _FIRST_ADAPTED = lib.MG_BROADCAST_FIRST
 _SECOND_ADAPTED = lib.MG_BROADCAST_SECOND
+_ADAPTED = _FIRST_ADAPTED | _SECOND_ADAPTED
 _ADD = find_binary("add")
 _clock = lib.mg_clock()  # counts in-place writes
 _stamp = lib.mg_stamp  # the clock at the last in-place write to a tensor's memory
@@ -128,14 +129,14 @@ class Operation(Node):
     keeps_shapes: ClassVar[bool] = False  # the derivative uses ``self.operand_shapes``
     view: ClassVar[bool] = False  # the result shares the memory of the first operand
     rules: ClassVar[tuple[Callable, ...]] = ()
-    keeps: ClassVar[bool] = False  # any of the above
+    keeps: ClassVar[bool] = False  # saves or keeps_shapes
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         rules = tuple(value for key, value in vars(cls).items() if key.startswith("grad_"))
         if rules:
             cls.rules = rules
-        cls.keeps = bool(cls.saves or cls.adapts or cls.keeps_shapes)
+        cls.keeps = bool(cls.saves or cls.keeps_shapes)
 
     def forward(self, *operands: Array) -> Array:
         raise NotImplementedError
@@ -189,6 +190,8 @@ class Operation(Node):
             self.edges = edges
             self.sequence = _next_sequence()
             self.hooks = self.shapes = None
+            if self.adapts and output.flags & _ADAPTED:
+                self.adapt(inputs, output)
             if self.keeps:
                 self.keep(inputs, output)
         else:
@@ -197,6 +200,14 @@ class Operation(Node):
         if self.view:
             note_view(result, inputs[0])
         return result
+
+    def adapt(self, inputs: tuple[Tensor, ...], output: Array) -> None:
+        """Notes the shapes and dtypes that gradients have to be fitted to, if any has to."""
+        flags = output.flags
+        if (flags & _FIRST_ADAPTED and self.edges[0] is not None) or (
+            flags & _SECOND_ADAPTED and self.edges[1] is not None
+        ):
+            self.shapes = [(each.shape, each.dtype) for each in inputs]
 
     def keep(
         self,
@@ -207,47 +218,44 @@ class Operation(Node):
     ) -> None:
         """Keeps what the derivative needs: of the inputs those that are ``used`` (None: found out
         here), as they were at ``stamp`` (0: now)."""
-        if self.adapts:
-            flags = output.flags
-            if (flags & _FIRST_ADAPTED and self.edges[0] is not None) or (
-                flags & _SECOND_ADAPTED and self.edges[1] is not None
-            ):
-                self.shapes = [(each.shape, each.dtype) for each in inputs]
+        saves = self.saves
+        if saves & INPUTS:
+            self._stamp = stamp or _clock[0]
+            if used is None:
+                used = inputs
+                if self.uses is not None:
+                    for edge in self.edges:
+                        if edge is None:
+                            used = self._used(inputs)
+                            break
+            self._inputs = used
+            if len(used) == 2:
+                a, b = used
+                self._arrays = (a is not None and a._array, b is not None and b._array)
+            else:
+                self._arrays = [each is not None and each._array for each in used]
+        if saves & OUTPUT:
+            self._output = output
+            self._output_stamp = _clock[0]
         if self.keeps_shapes:
             shapes = []
             for each in inputs:
                 array = each._array
                 shapes.append(_unpack(array.shape, array.ndim))
             self.operand_shapes = shapes
-        saves = self.saves
-        if saves:
-            self._stamp = stamp or _clock[0]
-            if saves & INPUTS:
-                if used is not None:
-                    inputs = used
-                elif self.uses is not None:
-                    for edge in self.edges:
-                        if edge is None:
-                            inputs = self._used(inputs)
-                            break
-                self._inputs = inputs
-                if len(inputs) == 2:
-                    a, b = inputs
-                    self._arrays = (a is not None and a._array, b is not None and b._array)
-                else:
-                    self._arrays = [each is not None and each._array for each in inputs]
-            if saves & OUTPUT:
-                self._output = output
-                self._output_stamp = _clock[0]
 
     def _used(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
         """The operands that the gradients in demand use, None in the place of the others."""
-        if self.uses is None:
+        uses = self.uses
+        if uses is None:
             return inputs
         kept: tuple[int, ...] = ()
-        for edge, uses in zip(self.edges, self.uses, strict=False):
+        for index, edge in enumerate(self.edges):
             if edge is not None:
-                kept += uses
+                kept += uses[index]
+        if len(inputs) == 2:
+            a, b = inputs
+            return (a if 0 in kept else None, b if 1 in kept else None)
         return tuple([each if i in kept else None for i, each in enumerate(inputs)])
 
     def apply_in_place(self, target: Tensor, *others: Tensor) -> Tensor:
@@ -269,6 +277,8 @@ class Operation(Node):
             used = (original, *used[1:])
         self.forward(*[each._array for each in inputs], array)
         # Another operand on the memory just overwritten must be noticed: its stamp is later.
+        if self.adapts:
+            self.adapt(inputs, array)
         self.keep(inputs, array, before, used)
         views.rebase(target, self)
         return target

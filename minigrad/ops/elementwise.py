@@ -619,8 +619,7 @@ class Copy(Operation):
             fail()
         return target
 
-    def keep(self, inputs: Any, output: Array, *details: Any) -> None:
-        super().keep(inputs, output, *details)
+    def adapt(self, inputs: tuple[Tensor, ...], output: Array) -> None:
         self.shapes = [(each.shape, each.dtype) for each in inputs]
 
     def grad_target(self, grad: Tensor) -> Tensor:

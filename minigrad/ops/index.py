@@ -149,8 +149,7 @@ class IndexPut(Operation):
         )
         return target
 
-    def keep(self, inputs: Any, output: Array, *details: Any) -> None:
-        super().keep(inputs, output, *details)
+    def adapt(self, inputs: tuple[Tensor, ...], output: Array) -> None:
         self.shapes = [(each.shape, each.dtype) for each in inputs]
 
     def grad_x(self, grad: Tensor) -> Tensor:

@@ -18,34 +18,29 @@ class MatMul(Operation):
     Untransposed: dA = dY Bᵀ, dB = Aᵀ dY; a transposed operand's gradient is the transpose of that.
     """
 
-    __slots__ = ("transposed",)
+    __slots__ = ("transpose_a", "transpose_b")
     saves = INPUTS
     uses = ((1,), (0,))
+    adapts = True
 
     def __init__(self, transpose_a: bool = False, transpose_b: bool = False) -> None:
-        self.transposed = (transpose_a, transpose_b)
+        self.transpose_a = transpose_a
+        self.transpose_b = transpose_b
 
     def forward(self, a: Array, b: Array) -> Array:
-        return matmul_kernel(a, b, NULL, *self.transposed)
-
-    def keep(self, inputs: Any, output: Array, *details: Any) -> None:
-        super().keep(inputs, output, *details)
-        if output.ndim > 2:  # batches may have been broadcast
-            self.shapes = [(each.shape, each.dtype) for each in inputs]
+        return matmul_kernel(a, b, NULL, self.transpose_a, self.transpose_b)
 
     def grad_a(self, grad: Tensor) -> Tensor:
-        transpose_a, transpose_b = self.transposed
         b = self.inputs[1]
-        if transpose_a:
-            return MatMul(transpose_b, True).apply(b, grad)
-        return MatMul(False, not transpose_b).apply(grad, b)
+        if self.transpose_a:
+            return MatMul(self.transpose_b, True).apply(b, grad)
+        return MatMul(False, not self.transpose_b).apply(grad, b)
 
     def grad_b(self, grad: Tensor) -> Tensor:
-        transpose_a, transpose_b = self.transposed
         a = self.inputs[0]
-        if transpose_b:
-            return MatMul(True, transpose_a).apply(grad, a)
-        return MatMul(not transpose_a, False).apply(a, grad)
+        if self.transpose_b:
+            return MatMul(True, self.transpose_a).apply(grad, a)
+        return MatMul(not self.transpose_a, False).apply(a, grad)
 
 
 class Linear(Operation):
@@ -91,11 +86,12 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     if not (isinstance(input, Tensor) and isinstance(other, Tensor)):
         check_tensor(input, "matmul")
         check_tensor(other, "matmul", "other")
-    result = _matmul(input, other)
+    result = product(input, other)
     return result if out is None else into(out, result)
 
 
-def _matmul(a: Tensor, b: Tensor) -> Tensor:
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """``matmul`` of two tensors."""
     dims_a, dims_b = a._array.ndim, b._array.ndim
     if dims_a == 2 and dims_b == 2:
         return MatMul().apply(a, b)
@@ -111,9 +107,9 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
             )
         return MatMul().apply(unsqueeze(a, 0), unsqueeze(b, 1)).reshape(())
     if dims_a == 1:
-        return squeeze(_matmul(unsqueeze(a, 0), b), -2)
+        return squeeze(product(unsqueeze(a, 0), b), -2)
     if dims_b == 1:
-        return squeeze(_matmul(a, unsqueeze(b, 1)), -1)
+        return squeeze(product(a, unsqueeze(b, 1)), -1)
     if dims_b == 2:  # one matrix for the whole batch: one product
         flat = MatMul().apply(reshape(a, -1, a.shape[-1]), b)
         return reshape(flat, *a.shape[:-1], b.shape[1])
@@ -142,14 +138,14 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     """A matrix times a vector."""
     if input.ndim != 2 or vec.ndim != 1:
         raise RuntimeError(f"mv: expected a matrix and a vector, got {input.ndim}D and {vec.ndim}D")
-    return _matmul(input, vec)
+    return product(input, vec)
 
 
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The inner product of two vectors."""
     if input.ndim != 1 or tensor.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors")
-    return _matmul(input, tensor)
+    return product(input, tensor)
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:

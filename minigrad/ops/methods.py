@@ -15,7 +15,7 @@ from .. import autograd
 from .. import dtypes as kinds
 from ..autograd.engine import Node, OutputOf
 from ..dtypes import BY_CODE
-from ..tensor import RemovableHandle, Tensor, is_tensor, operand
+from ..tensor import RemovableHandle, Tensor, constant, is_tensor, operand
 from . import creation, elementwise, index, matmul, random, reduce, shape
 from .elementwise import (
     BINARY,
@@ -80,9 +80,12 @@ FUNCTIONS |= {
 def _operator(operation: type[Any], name: str) -> Callable:
     def method(self: Tensor, other: Any) -> Tensor:
         if type(other) is not Tensor:
-            if not _is_operand(other):
+            if type(other) is float or type(other) is int:
+                other = constant(other)
+            elif _is_operand(other):
+                other = operand(other, name)
+            else:
                 return NotImplemented
-            other = operand(other, name)
         return operation().apply(self, other)
 
     method.__name__ = name
@@ -164,7 +167,7 @@ def _positive(self: Tensor) -> Tensor:
 
 
 def _matrix_product(self: Tensor, other: Any) -> Tensor:
-    return matmul.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+    return matmul.product(self, other) if isinstance(other, Tensor) else NotImplemented
 
 
 # ---- in place ----
