@@ -4,8 +4,8 @@
  * freed last, which is still in the cache, and pays neither malloc nor page faults. Blocks serve
  * their own size only, so the pool needs room for the most that was in use of each size, which can
  * be more than was in use at once: it caches up to CACHE_FACTOR times that peak, and CACHE_FREE
- * bytes in any case. (With the peak alone as the limit, a LeNet's step gave one block of 1.2 MB back
- * and fetched it anew each time: 285 page faults, over a quarter of the time of the step.)
+ * bytes in any case. (With the peak alone as the limit, a LeNet's step gave one block of 1.2 MB
+ * back and fetched it anew each time: 285 page faults, over a quarter of the time of the step.)
  */
 #include "core.h"
 #include "memory.h"
