@@ -198,7 +198,8 @@ class Operation(Node):
             result._requires_grad = False
             result._node = None
         if self.view:
-            note_view(result, inputs[0])
+            a = inputs[0]
+            result._view = (a if a._view is None else a._view[0], _clock[0])
         return result
 
     def adapt(self, inputs: tuple[Tensor, ...], output: Array) -> None:
@@ -441,8 +442,7 @@ def edges_of(inputs: Iterable[Tensor]) -> list[Node | Tensor | None]:
 def note_view(view: Tensor, source: Tensor) -> None:
     """Notes whose memory the view shares, so that an in-place change of either reaches the other's
     graph."""
-    base = source._view[0] if source._view is not None else source
-    view._view = (base, _stamp(base._array))
+    view._view = (source if source._view is None else source._view[0], _clock[0])
 
 
 # ---- the backward pass ----

@@ -45,7 +45,8 @@ class Reduction(Operation):
     keeps_shapes = True
 
     def __init__(self, mask: int, keepdim: bool = False) -> None:
-        self.mask, self.keepdim = mask, keepdim
+        self.mask = mask
+        self.keepdim = keepdim
 
     def spread(self, reduced: Tensor) -> Tensor:
         """A tensor of the result's shape, viewed with the operand's."""

@@ -53,17 +53,18 @@ class ReshapeCopy(View):
 class Transpose(Operation):
     """y = x with two dimensions exchanged;  dx = dy with them exchanged"""
 
-    __slots__ = ("dims",)
+    __slots__ = ("dim0", "dim1")
     view = True
 
     def __init__(self, dim0: int, dim1: int) -> None:
-        self.dims = (dim0, dim1)
+        self.dim0 = dim0
+        self.dim1 = dim1
 
     def forward(self, x: Array) -> Array:
-        return own(lib.mg_transpose(x, *self.dims))
+        return own(lib.mg_transpose(x, self.dim0, self.dim1))
 
     def grad_x(self, grad: Tensor) -> Tensor:
-        return Transpose(*self.dims).apply(grad)
+        return Transpose(self.dim0, self.dim1).apply(grad)
 
 
 class Permute(Operation):
