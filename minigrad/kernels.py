@@ -22,6 +22,7 @@ except ImportError as error:
 Array = Any  # an owning handle, cffi's ``mg_array *``
 
 NULL = ffi.NULL
+_HANDLES = ffi.typeof("mg_array *[]")
 owning = ffi.gc
 release = lib.mg_release
 
@@ -116,12 +117,12 @@ def scalar(value: bool | int | float) -> Array:
 
 def pointers(arrays: Sequence[Array | None]) -> Any:
     """A C array of handles, NULL for None. It does not own them: keep ``arrays`` alive."""
-    return ffi.new("mg_array *[]", [NULL if array is None else array for array in arrays])
+    return ffi.new(_HANDLES, [NULL if array is None else array for array in arrays])
 
 
 def several(count: int) -> Any:
     """Room for the handles that an entry with several outputs returns."""
-    return ffi.new("mg_array *[]", count)
+    return ffi.new(_HANDLES, count)
 
 
 class Plan:

@@ -9,6 +9,7 @@ from ..kernels import NULL, Array
 from ..kernels import matmul as matmul_kernel
 from ..tensor import Tensor
 from .elementwise import check_tensor, into
+from .reduce import Sum
 from .shape import reshape, squeeze, unsqueeze
 
 
@@ -60,7 +61,7 @@ class Linear(Operation):
         return MatMul(True, False).apply(grad, self.inputs[0])
 
     def grad_bias(self, grad: Tensor) -> Tensor:
-        return grad.sum(0)
+        return Sum(1).apply(grad)  # over the first dimension
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
