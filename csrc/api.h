@@ -84,8 +84,6 @@ int mg_is_unique(mg_array *array); /* contiguous, and no other view shares its m
 /* The address of the elements for reading or writing by the host; an error while recording a plan.
  * */
 void *mg_host_data(mg_array *array);
-int64_t mg_storage_bytes(mg_array *array);
-int64_t mg_storage_address(mg_array *array);
 /* Version of the memory: the number of in-place writes, the clock at the last, and who did it. */
 int64_t mg_version(mg_array *array);
 int64_t mg_stamp(mg_array *array);

@@ -376,10 +376,6 @@ void *mg_host_data(mg_array *array) {
     return array->data;
 }
 
-int64_t mg_storage_bytes(mg_array *array) { return array->storage->bytes; }
-
-int64_t mg_storage_address(mg_array *array) { return (int64_t)(intptr_t)array->storage->data; }
-
 /* ---- dtypes ---- */
 
 static int default_float = MG_FLOAT32;

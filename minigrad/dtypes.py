@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .kernels import check, lib  # noqa: F401  (check: errors of the setters)
+from .kernels import lib
 
 
 class dtype:  # noqa: N801  (torch's name)

@@ -12,11 +12,13 @@ from typing import Any, ClassVar
 
 from .. import array as arrays
 from ..autograd.engine import INPUTS, OUTPUT, Operation
+from ..autograd.grad_mode import no_grad
 from ..kernels import (
     NULL,
     Array,
     binary,
     binary_entry,
+    check,
     fail,
     find_binary,
     find_unary,
@@ -613,10 +615,7 @@ class Copy(Operation):
     adapts = True
 
     def forward(self, target: Array, source: Array, out: Array = NULL) -> Array:
-        if lib.mg_copy(target, source):
-            from ..kernels import fail
-
-            fail()
+        check(lib.mg_copy(target, source))
         return target
 
     def adapt(self, inputs: tuple[Tensor, ...], output: Array) -> None:
@@ -657,14 +656,8 @@ def into(out: Tensor | None, result: Tensor) -> Tensor:
             f"out= has shape {list(out.shape)} but the result has shape {list(result.shape)}; give "
             "a tensor of that shape"
         )
-    with _no_grad():
+    with no_grad():
         return out.copy_(result)
-
-
-def _no_grad() -> Any:
-    from ..autograd.grad_mode import no_grad
-
-    return no_grad()
 
 
 def check_tensor(value: Any, op: str, argument: str = "input") -> None:

@@ -6,11 +6,13 @@ Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (20
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import array as arrays
+from ..autograd.engine import Operation
 from ..dtypes import dtype as DType
 from ..dtypes import int64
 from ..kernels import Array, check, lib
@@ -105,24 +107,20 @@ def _state(generator: Generator | None) -> Array:
     return (default_generator if generator is None else generator)._state
 
 
-def _in_place(self: Tensor) -> Array:
-    from ..autograd.engine import is_recorded
-    from ..autograd.views import check_in_place
+class RandomFill(Operation):
+    """In place: x = random numbers;  dx = 0"""
 
-    if is_recorded(self):
-        check_in_place(self)
-    return self._array
+    __slots__ = ("entry", "arguments")
 
+    def __init__(self, entry: Callable, *arguments: Any) -> None:
+        self.entry, self.arguments = entry, arguments
 
-def _overwritten(self: Tensor) -> Tensor:
-    """After a random fill the tensor depends on nothing that came before."""
-    from ..autograd.engine import is_recorded
+    def forward(self, x: Array, out: Array | None = None) -> Array:
+        check(self.entry(x, *self.arguments))
+        return x
 
-    if is_recorded(self):
-        from .elementwise import Copy
-
-        return Copy().apply_in_place(self, self.detach().clone())
-    return self
+    def grad_x(self, grad: Tensor) -> Tensor:
+        return grad.new_zeros(grad.shape)
 
 
 # ---- in place ----
@@ -136,8 +134,7 @@ def uniform_(
         raise RuntimeError(
             f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}"
         )
-    check(lib.mg_random_uniform(_in_place(self), _state(generator), from_, to))
-    return _overwritten(self)
+    return RandomFill(lib.mg_random_uniform, _state(generator), from_, to).apply_in_place(self)
 
 
 def normal_(
@@ -146,8 +143,7 @@ def normal_(
     """Fills with numbers of the normal distribution."""
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-    check(lib.mg_random_normal(_in_place(self), _state(generator), mean, std))
-    return _overwritten(self)
+    return RandomFill(lib.mg_random_normal, _state(generator), mean, std).apply_in_place(self)
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
@@ -157,8 +153,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         return self.copy_((draws < p).to(self.dtype))
     if not 0 <= p <= 1:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
-    check(lib.mg_random_bernoulli(_in_place(self), _state(generator), p))
-    return _overwritten(self)
+    return RandomFill(lib.mg_random_bernoulli, _state(generator), p).apply_in_place(self)
 
 
 # The integers below these are exact in each dtype.
@@ -172,8 +167,7 @@ def random_(
     """Fills with integers uniform in [from, to)."""
     if to is None:
         from_, to = 0, from_ or _LIMITS[self.dtype.name]
-    check(lib.mg_random_integers(_in_place(self), _state(generator), from_, to))
-    return _overwritten(self)
+    return RandomFill(lib.mg_random_integers, _state(generator), from_, to).apply_in_place(self)
 
 
 # ---- new tensors ----

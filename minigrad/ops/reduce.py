@@ -391,9 +391,7 @@ def std(
 ) -> Tensor:
     """The standard deviation, with n - correction (1 unless given)."""
     check_tensor(input, "std")
-    if _is_flag(dim):
-        dim, unbiased = None, dim
-    return _spread_of(input, dim, unbiased, correction, keepdim).sqrt()
+    return var(input, dim, unbiased, keepdim, correction=correction).sqrt()
 
 
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:

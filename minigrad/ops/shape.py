@@ -12,7 +12,7 @@ from ..autograd.engine import Operation
 from ..autograd.views import Alias, AsStrided, geometry_of
 from ..kernels import Array, check, lib, own
 from ..tensor import Tensor, normalized
-from .elementwise import Cast, check_tensor, to_dtype
+from .elementwise import Cast, check_tensor, into, to_dtype
 
 
 def as_shape(size: Sequence[Any]) -> list[int]:
@@ -424,8 +424,6 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The tensors one behind the other along a dimension; their other sizes must agree."""
-    from .elementwise import into
-
     if isinstance(tensors, Tensor):
         raise TypeError("cat(): argument 'tensors' must be tuple of Tensors, not Tensor")
     parts = list(tensors)
