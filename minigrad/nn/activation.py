@@ -6,6 +6,8 @@ from ..functional import log_softmax, relu, softmax
 from ..tensor import Tensor
 from .module import Module
 
+__all__ = ["LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+
 
 class ReLU(Module):
     """max(x, 0), of any shape; `inplace` overwrites the input."""

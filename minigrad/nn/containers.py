@@ -10,6 +10,8 @@ from typing import Any
 from .members import MODULE
 from .module import Module
 
+__all__ = ["Sequential"]
+
 
 class Sequential(Module):
     """Runs modules one after the other, each on the output of the one before.

@@ -11,6 +11,8 @@ from .linear import reset_affine
 from .module import Module
 from .parameter import Parameter
 
+__all__ = ["Conv2d"]
+
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 

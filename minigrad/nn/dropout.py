@@ -6,6 +6,8 @@ from ..functional import dropout
 from ..tensor import Tensor
 from .module import Module
 
+__all__ = ["Dropout"]
+
 
 class Dropout(Module):
     """In training, zeroes each value with probability `p` and divides the others by 1 - p."""

@@ -7,6 +7,8 @@ from typing import Any
 from ..tensor import Tensor
 from .module import Module
 
+__all__ = ["Flatten", "Unflatten"]
+
 
 class Flatten(Module):
     """Joins the dimensions from `start_dim` to `end_dim` into one; the batch stays by default."""

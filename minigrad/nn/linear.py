@@ -12,6 +12,8 @@ from . import init
 from .module import Module
 from .parameter import Parameter
 
+__all__ = ["Identity", "Linear"]
+
 
 class Identity(Module):
     """Returns its input; takes any arguments, so that it can stand in for another layer."""

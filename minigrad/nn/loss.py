@@ -8,6 +8,8 @@ from ..functional import cross_entropy, mse_loss, nll_loss
 from ..tensor import Tensor
 from .module import Module
 
+__all__ = ["CrossEntropyLoss", "MSELoss", "NLLLoss"]
+
 
 def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
     """The reduction that torch's two old arguments stand for, where one of them is given."""

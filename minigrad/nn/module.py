@@ -18,6 +18,8 @@ from .members import BUFFER, MODULE, PARAMETER
 from .parameter import Buffer, Parameter
 from .state import ModuleState
 
+__all__ = ["Module"]
+
 T = TypeVar("T", bound="Module")
 
 

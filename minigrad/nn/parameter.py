@@ -7,6 +7,8 @@ from typing import Any
 from ..ops.creation import empty
 from ..tensor import Tensor, wrap
 
+__all__ = ["Buffer", "Parameter"]
+
 
 class Parameter(Tensor):
     """A leaf tensor that a module registers as a parameter on assignment.

@@ -8,6 +8,8 @@ from ..functional import avg_pool2d, max_pool2d
 from ..tensor import Tensor
 from .module import Module
 
+__all__ = ["AvgPool2d", "MaxPool2d"]
+
 Size = int | tuple[int, int]
 
 

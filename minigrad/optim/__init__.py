@@ -1,7 +1,10 @@
-"""Optimizers, with torch.optim's names."""
+"""Optimizers, with torch.optim's names.
 
-from .adam import Adam, AdamW
-from .optimizer import Optimizer
-from .sgd import SGD
+Each module lists its public names in its ``__all__``.
+"""
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+from .adam import *
+from .optimizer import *
+from .sgd import *
+
+__all__ = [name for name, value in globals().items() if isinstance(value, type)]

@@ -13,6 +13,8 @@ from .group import Layout, ParameterGroup
 from .optimizer import check_hints, check_numbers
 from .sgd import zeros_like
 
+__all__ = ["Adam", "AdamW"]
+
 _step = lib.mg_adam
 
 

@@ -16,6 +16,8 @@ from ..autograd import enable_grad
 from ..tensor import RemovableHandle, Tensor
 from .group import Layout, ParameterGroup
 
+__all__ = ["Optimizer"]
+
 
 class _Required:
     def __repr__(self) -> str:

@@ -12,6 +12,8 @@ from .fused import FusedOptimizer, Launch
 from .group import Layout, ParameterGroup
 from .optimizer import check_hints, check_numbers
 
+__all__ = ["SGD"]
+
 _step = lib.mg_sgd
 
 

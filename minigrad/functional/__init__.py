@@ -1,0 +1,15 @@
+"""The functions behind the layers: ``minigrad.nn.functional``, with torch's names and arguments.
+
+Each module lists its public names in its ``__all__``.
+
+https://pytorch.org/docs/stable/nn.functional.html
+"""
+
+from .activation import *
+from .conv import *
+from .dropouts import *
+from .loss import *
+from .normalization import *
+from .pooling import *
+from .products import *
+from .sparse import *

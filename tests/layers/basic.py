@@ -1,0 +1,27 @@
+"""Rows: linear maps, activations, dropout, shapes, containers."""
+
+from __future__ import annotations
+
+from layer_table import Layer
+
+LAYERS = [
+    Layer(lambda m: m.Linear(6, 4), ((5, 6),)),
+    Layer(lambda m: m.Linear(6, 4), ((6,),)),
+    Layer(lambda m: m.Linear(6, 4, bias=False), ((2, 3, 6),)),
+    Layer(lambda m: m.Identity(), ((3,),)),
+    Layer(lambda m: m.Flatten(), ((2, 3, 4),)),
+    Layer(lambda m: m.Flatten(0, 1), ((2, 3, 4),)),
+    Layer(lambda m: m.Unflatten(1, (2, -1)), ((3, 4),)),
+    Layer(lambda m: m.ReLU(), ((3, 4),)),
+    Layer(lambda m: m.Tanh(), ((3, 4),)),
+    Layer(lambda m: m.Sigmoid(), ((3, 4),)),
+    Layer(lambda m: m.Softmax(1), ((3, 4),)),
+    Layer(lambda m: m.Softmax(), ((3, 4),)),
+    Layer(lambda m: m.LogSoftmax(-1), ((3, 4, 2),)),
+    Layer(lambda m: m.Dropout(0.0), ((3, 4),)),
+    Layer(lambda m: m.Dropout(0.5), ((3, 4),), random=True),
+    Layer(
+        lambda m: m.Sequential(m.Linear(4, 8), m.BatchNorm1d(8), m.ReLU(), m.Linear(8, 2)),
+        ((5, 4),),
+    ),
+]
