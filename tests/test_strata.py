@@ -22,7 +22,7 @@ STRATA = (
     {"ops"},
     {"random", "creation"},
     {"functional"},
-    {"nn", "optim", "utils", "serialization", "vision", "info"},
+    {"nn", "optim", "utils", "serialization", "vision", "datasets", "info"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(STRATA) for name in names}
