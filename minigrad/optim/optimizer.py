@@ -48,6 +48,7 @@ class Optimizer:
     # Where each hyperparameter stands in the memory that kernels read; see group.py.
     _layout = Layout()
     _step_hooked = False
+    _opt_called: bool | None = None  # whether a step was made, where a schedule asked to know
     _optimizer_step_pre_hooks: OrderedDict[int, Callable[..., Any]]
     _optimizer_step_post_hooks: OrderedDict[int, Callable[..., Any]]
     _optimizer_state_dict_pre_hooks: OrderedDict[int, Callable[..., Any]]
@@ -335,7 +336,8 @@ def _with_hooks(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return _step_with_hooks(function, self, (self, *args), kwargs)
         finally:
-            self._step_hooked = True
+            hooks = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
+            self._step_hooked = bool(hooks)
 
     return step
 
