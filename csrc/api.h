@@ -152,14 +152,15 @@ mg_array *mg_cross_entropy_backward(mg_array *grad_output, mg_array *log_probabi
  * exchange of each operand's last two dimensions; bias NULL or (n) ---- */
 mg_array *mg_matmul(mg_array *a, mg_array *b, mg_array *bias, int transpose_a, int transpose_b);
 
-/* ---- convolution and pooling; geometry of a convolution: stride (2), padding (2), dilation (2),
- * groups; of a pool: kernel (2), stride (2), padding (2), dilation (2), ceil_mode,
- * count_include_pad, divisor_override (0: none) ---- */
-mg_array *mg_conv2d(mg_array *input, mg_array *weight, mg_array *bias, const int64_t *geometry);
-mg_array *mg_conv2d_input(mg_array *grad_output, mg_array *weight, int64_t height, int64_t width,
-                          const int64_t *geometry);
-mg_array *mg_conv2d_weight(mg_array *input, mg_array *grad_output, int64_t kernel_height,
-                           int64_t kernel_width, const int64_t *geometry);
+/* ---- convolution and pooling. Convolution over the n = 1 to 3 dimensions behind batch and
+ * channels; geometry: stride (n), padding (n), dilation (n), groups. Of a pool: kernel (2), stride
+ * (2), padding (2), dilation (2), ceil_mode, count_include_pad, divisor_override (0: none) ---- */
+mg_array *mg_convolution(mg_array *input, mg_array *weight, mg_array *bias,
+                         const int64_t *geometry);
+mg_array *mg_convolution_input(mg_array *grad_output, mg_array *weight, mg_array *bias,
+                               const int64_t *size, const int64_t *geometry);
+mg_array *mg_convolution_weight(mg_array *input, mg_array *grad_output, const int64_t *kernel,
+                                const int64_t *geometry);
 int mg_max_pool2d(mg_array *input, const int64_t *geometry,
                   mg_array **outputs); /* values, indices */
 /* indices count within one (height, width) plane */

@@ -1,5 +1,6 @@
-/* Two-dimensional convolution: checks and shapes, and the passes with the batch in the lanes of
- * vectors (kernels/conv.h). Small batches and huge images go to conv_columns.c. */
+/* Convolution over one to three dimensions: checks and shapes, and the passes with the batch in the
+ * lanes of vectors (kernels/conv.h). Small batches, huge images and those with depth go to
+ * conv_columns.c. */
 #include "core.h"
 
 #define INDEX(dtype) ((dtype) == MG_FLOAT64)
@@ -11,11 +12,20 @@
 
 /* ---- checks ---- */
 
-static int check_geometry(const char *op, const int64_t *geometry, mg_conv *conv) {
-    for (int d = 0; d < 2; d++) {
-        conv->stride[d] = geometry[d];
-        conv->padding[d] = geometry[2 + d];
-        conv->dilation[d] = geometry[4 + d];
+/* Names by the number of dimensions. */
+static const char *const forward_names[] = {"conv", "conv1d", "conv2d", "conv3d"};
+static const char *const input_names[] = {"conv_transpose", "conv_transpose1d", "conv_transpose2d",
+                                          "conv_transpose3d"};
+static const char *const weight_names[] = {"conv_weight", "conv1d_weight", "conv2d_weight",
+                                           "conv3d_weight"};
+
+/* geometry: stride, padding and dilation for each of `ndim` dimensions, groups. */
+static int check_geometry(const char *op, int ndim, const int64_t *geometry, mg_conv *conv) {
+    for (int d = 0; d < 3; d++) {
+        const int given = d - (3 - ndim);
+        conv->stride[d] = given < 0 ? 1 : geometry[given];
+        conv->padding[d] = given < 0 ? 0 : geometry[ndim + given];
+        conv->dilation[d] = given < 0 ? 1 : geometry[2 * ndim + given];
         if (conv->stride[d] < 1)
             return mg_fail(MG_RUNTIME_ERROR, "%s: non-positive stride is not supported, got %lld",
                            op, (long long)conv->stride[d]);
@@ -31,7 +41,7 @@ static int check_geometry(const char *op, const int64_t *geometry, mg_conv *conv
             return mg_fail(MG_RUNTIME_ERROR, "%s: stride, padding and dilation must be below 2^24",
                            op);
     }
-    conv->groups = geometry[6];
+    conv->groups = geometry[3 * ndim];
     if (conv->groups < 1)
         return mg_fail(MG_RUNTIME_ERROR, "%s: non-positive groups is not supported, got %lld", op,
                        (long long)conv->groups);
@@ -49,64 +59,99 @@ static int check_floats(const char *op, const mg_array *a, const mg_array *b) {
     return 0;
 }
 
+/* The last `ndim` of three sizes; the others are 1. */
+static void fill_sizes(int ndim, const int64_t *given, int64_t *depth, int64_t *height,
+                       int64_t *width) {
+    *depth = ndim > 2 ? given[ndim - 3] : 1;
+    *height = ndim > 1 ? given[ndim - 2] : 1;
+    *width = given[ndim - 1];
+}
+
 /* Kernel and groups against out_channels and channels; fills in the size of the output. */
 static int check_sizes(const char *op, mg_conv *conv) {
-    const int64_t kernel[2] = {conv->kernel_height, conv->kernel_width};
-    const int64_t size[2] = {conv->height, conv->width};
-    int64_t out[2], padded[2], span[2];
-    if (kernel[0] < 1 || kernel[1] < 1)
-        return mg_fail(MG_RUNTIME_ERROR,
-                       "%s: kernel size should be greater than zero, but got kernel_height: %lld "
-                       "kernel_width: %lld",
-                       op, (long long)kernel[0], (long long)kernel[1]);
+    const int64_t kernel[3] = {conv->kernel_depth, conv->kernel_height, conv->kernel_width};
+    const int64_t size[3] = {conv->depth, conv->height, conv->width};
+    int64_t out[3];
     if (conv->out_channels % conv->groups || conv->out_channels < conv->groups)
         return mg_fail(
             MG_RUNTIME_ERROR,
             "%s: Given groups=%lld, expected weight to be divisible by %lld at dimension "
             "0, but got %lld output channels",
             op, (long long)conv->groups, (long long)conv->groups, (long long)conv->out_channels);
-    for (int d = 0; d < 2; d++) {
-        padded[d] = size[d] + 2 * conv->padding[d];
+    for (int d = 0; d < 3; d++) {
+        if (kernel[d] < 1)
+            return mg_fail(MG_RUNTIME_ERROR,
+                           "%s: kernel size should be greater than zero, but got %lld", op,
+                           (long long)kernel[d]);
+        const int64_t padded = size[d] + 2 * conv->padding[d];
         if (kernel[d] > 1 << 24 || size[d] < 0)
             return mg_fail(MG_RUNTIME_ERROR, "%s: a kernel of %lld on an input of %lld", op,
                            (long long)kernel[d], (long long)size[d]);
-        span[d] = conv->dilation[d] * (kernel[d] - 1) + 1;
-        out[d] = (padded[d] - span[d]) / conv->stride[d] + 1;
+        const int64_t span = conv->dilation[d] * (kernel[d] - 1) + 1;
+        if (span > padded)
+            return mg_fail(MG_RUNTIME_ERROR,
+                           "%s: Calculated padded input size per channel: %lld along one "
+                           "dimension. Kernel size: %lld. Kernel size can't be greater than actual "
+                           "input size",
+                           op, (long long)padded, (long long)span);
+        out[d] = (padded - span) / conv->stride[d] + 1;
     }
-    if (span[0] > padded[0] || span[1] > padded[1])
-        return mg_fail(MG_RUNTIME_ERROR,
-                       "%s: Calculated padded input size per channel: (%lld x %lld). Kernel size: "
-                       "(%lld x %lld). Kernel size can't be greater than actual input size",
-                       op, (long long)padded[0], (long long)padded[1], (long long)span[0],
-                       (long long)span[1]);
-    conv->out_height = out[0];
-    conv->out_width = out[1];
+    fill_sizes(3, out, &conv->out_depth, &conv->out_height, &conv->out_width);
     return 0;
 }
 
-static int check_4d(const char *op, const char *name, const mg_array *array) {
-    if (array->ndim == 4) return 0;
-    return mg_fail(MG_RUNTIME_ERROR, "%s: expected 4-dimensional %s, but got shape %s", op, name,
-                   mg_shape_text(array));
+/* (batch, channels, sizes...) of one to three dimensions; returns how many, or -1. */
+static int spatial_dims(const char *const *names, const char *what, const mg_array *array) {
+    if (array->ndim >= 3 && array->ndim <= 5) return array->ndim - 2;
+    return mg_fail(MG_RUNTIME_ERROR,
+                   "%s: expected %s of shape (batch, channels, sizes of 1 to 3 dimensions), but "
+                   "got shape %s",
+                   names[0], what, mg_shape_text(array));
 }
 
-static int check_output(const char *op, const mg_conv *conv, const mg_array *grad_output) {
-    const int64_t expected[4] = {conv->batch, conv->out_channels, conv->out_height,
-                                 conv->out_width};
-    if (memcmp(grad_output->shape, expected, sizeof expected) == 0) return 0;
-    return mg_fail(MG_RUNTIME_ERROR,
-                   "%s: expected grad_output of shape [%lld, %lld, %lld, %lld] but got %s", op,
-                   (long long)expected[0], (long long)expected[1], (long long)expected[2],
-                   (long long)expected[3], mg_shape_text(grad_output));
+static int check_ndim(const char *op, const char *what, const mg_array *array, int ndim) {
+    if (array->ndim == ndim + 2) return 0;
+    return mg_fail(MG_RUNTIME_ERROR, "%s: expected %d-dimensional %s, but got shape %s", op,
+                   ndim + 2, what, mg_shape_text(array));
+}
+
+static int check_bias(const char *op, const mg_array *bias, const mg_array *weight,
+                      int64_t channels) {
+    if (!bias) return 0;
+    if (bias->ndim != 1 || bias->shape[0] != channels)
+        return mg_fail(MG_RUNTIME_ERROR,
+                       "%s: Given weight of size %s, expected bias to be 1-dimensional with %lld "
+                       "elements, but got bias of size %s instead",
+                       op, mg_shape_text(weight), (long long)channels, mg_shape_text(bias));
+    return check_floats(op, bias, weight);
+}
+
+/* The shape (batch, channels, sizes...) or (channels, channels / groups, kernel...). */
+static void set_shape(int64_t *shape, int ndim, int64_t first, int64_t second, int64_t depth,
+                      int64_t height, int64_t width) {
+    const int64_t sizes[3] = {depth, height, width};
+    shape[0] = first;
+    shape[1] = second;
+    for (int d = 0; d < ndim; d++) shape[2 + d] = sizes[3 - ndim + d];
+}
+
+static int check_output(const char *op, int ndim, const mg_conv *conv,
+                        const mg_array *grad_output) {
+    mg_array expected = {.ndim = ndim + 2};
+    set_shape(expected.shape, ndim, conv->batch, conv->out_channels, conv->out_depth,
+              conv->out_height, conv->out_width);
+    if (mg_same_shape(&expected, (mg_array *)grad_output)) return 0;
+    return mg_fail(MG_RUNTIME_ERROR, "%s: expected grad_output of shape %s but got %s", op,
+                   mg_shape_text(&expected), mg_shape_text(grad_output));
 }
 
 /* ---- entries ---- */
 
 /* Submits kernel(out; first, second, third) on contiguous operands; `third` may be NULL. */
-static mg_array *submit(int kernel, const mg_conv *conv, const int64_t shape[4], mg_array *first,
-                        mg_array *second, mg_array *third) {
+static mg_array *submit(int kernel, const mg_conv *conv, int ndim, const int64_t *shape,
+                        mg_array *first, mg_array *second, mg_array *third) {
     mg_array *arrays[] = {
-        mg_empty(first->dtype, 4, shape),
+        mg_empty(first->dtype, ndim + 2, shape),
         mg_as_contiguous(first, first->dtype),
         mg_as_contiguous(second, second->dtype),
         third ? mg_as_contiguous(third, third->dtype) : NULL,
@@ -121,87 +166,83 @@ static mg_array *submit(int kernel, const mg_conv *conv, const int64_t shape[4],
     return failed ? NULL : arrays[0];
 }
 
-mg_array *mg_conv2d(mg_array *input, mg_array *weight, mg_array *bias, const int64_t *geometry) {
+mg_array *mg_convolution(mg_array *input, mg_array *weight, mg_array *bias,
+                         const int64_t *geometry) {
     mg_conv conv;
-    if (check_4d("conv2d", "input (batch, channels, height, width)", input) ||
-        check_4d("conv2d", "weight (out_channels, channels / groups, height, width)", weight) ||
-        check_floats("conv2d", input, weight) || check_geometry("conv2d", geometry, &conv))
+    int64_t shape[5];
+    const int ndim = spatial_dims(forward_names, "input", input);
+    if (ndim < 0) return NULL;
+    const char *op = forward_names[ndim];
+    if (check_ndim(op, "weight (out_channels, channels / groups, kernel size)", weight, ndim) ||
+        check_floats(op, input, weight) || check_geometry(op, ndim, geometry, &conv))
         return NULL;
     conv.batch = input->shape[0];
     conv.channels = input->shape[1];
-    conv.height = input->shape[2];
-    conv.width = input->shape[3];
     conv.out_channels = weight->shape[0];
-    conv.kernel_height = weight->shape[2];
-    conv.kernel_width = weight->shape[3];
+    fill_sizes(ndim, input->shape + 2, &conv.depth, &conv.height, &conv.width);
+    fill_sizes(ndim, weight->shape + 2, &conv.kernel_depth, &conv.kernel_height,
+               &conv.kernel_width);
     if (conv.channels != weight->shape[1] * conv.groups) {
         mg_fail(MG_RUNTIME_ERROR,
-                "conv2d: Given groups=%lld, weight of size %s, expected input %s to have %lld "
+                "%s: Given groups=%lld, weight of size %s, expected input %s to have %lld "
                 "channels, but got %lld channels instead",
-                (long long)conv.groups, mg_shape_text(weight), mg_shape_text(input),
+                op, (long long)conv.groups, mg_shape_text(weight), mg_shape_text(input),
                 (long long)(weight->shape[1] * conv.groups), (long long)conv.channels);
         return NULL;
     }
-    if (check_sizes("conv2d", &conv)) return NULL;
-    if (bias && (bias->ndim != 1 || bias->shape[0] != conv.out_channels)) {
-        mg_fail(MG_RUNTIME_ERROR,
-                "conv2d: Given weight of size %s, expected bias to be 1-dimensional with %lld "
-                "elements, but got bias of size %s instead",
-                mg_shape_text(weight), (long long)conv.out_channels, mg_shape_text(bias));
-        return NULL;
-    }
-    if (bias && check_floats("conv2d", bias, weight)) return NULL;
-    const int64_t shape[4] = {conv.batch, conv.out_channels, conv.out_height, conv.out_width};
-    return submit(MG_KERNEL_conv2d, &conv, shape, input, weight, bias);
+    if (check_sizes(op, &conv) || check_bias(op, bias, weight, conv.out_channels)) return NULL;
+    set_shape(shape, ndim, conv.batch, conv.out_channels, conv.out_depth, conv.out_height,
+              conv.out_width);
+    return submit(MG_KERNEL_convolution, &conv, ndim, shape, input, weight, bias);
 }
 
-mg_array *mg_conv2d_input(mg_array *grad_output, mg_array *weight, int64_t height, int64_t width,
-                          const int64_t *geometry) {
+mg_array *mg_convolution_input(mg_array *grad_output, mg_array *weight, mg_array *bias,
+                               const int64_t *size, const int64_t *geometry) {
     mg_conv conv;
-    if (check_4d("conv2d_input", "grad_output", grad_output) ||
-        check_4d("conv2d_input", "weight", weight) ||
-        check_floats("conv2d_input", grad_output, weight) ||
-        check_geometry("conv2d_input", geometry, &conv))
+    int64_t shape[5];
+    const int ndim = spatial_dims(input_names, "input", grad_output);
+    if (ndim < 0) return NULL;
+    const char *op = input_names[ndim];
+    if (check_ndim(op, "weight", weight, ndim) || check_floats(op, grad_output, weight) ||
+        check_geometry(op, ndim, geometry, &conv))
         return NULL;
     conv.batch = grad_output->shape[0];
     conv.channels = weight->shape[1] * conv.groups;
-    conv.height = height;
-    conv.width = width;
     conv.out_channels = weight->shape[0];
-    conv.kernel_height = weight->shape[2];
-    conv.kernel_width = weight->shape[3];
-    if (check_sizes("conv2d_input", &conv) || check_output("conv2d_input", &conv, grad_output))
+    fill_sizes(ndim, size, &conv.depth, &conv.height, &conv.width);
+    fill_sizes(ndim, weight->shape + 2, &conv.kernel_depth, &conv.kernel_height,
+               &conv.kernel_width);
+    if (check_sizes(op, &conv) || check_output(op, ndim, &conv, grad_output) ||
+        check_bias(op, bias, weight, conv.channels))
         return NULL;
-    const int64_t shape[4] = {conv.batch, conv.channels, height, width};
-    return submit(MG_KERNEL_conv2d_input, &conv, shape, grad_output, weight, NULL);
+    set_shape(shape, ndim, conv.batch, conv.channels, conv.depth, conv.height, conv.width);
+    return submit(MG_KERNEL_convolution_input, &conv, ndim, shape, grad_output, weight, bias);
 }
 
-mg_array *mg_conv2d_weight(mg_array *input, mg_array *grad_output, int64_t kernel_height,
-                           int64_t kernel_width, const int64_t *geometry) {
+mg_array *mg_convolution_weight(mg_array *input, mg_array *grad_output, const int64_t *kernel,
+                                const int64_t *geometry) {
     mg_conv conv;
-    if (check_4d("conv2d_weight", "input", input) ||
-        check_4d("conv2d_weight", "grad_output", grad_output) ||
-        check_floats("conv2d_weight", input, grad_output) ||
-        check_geometry("conv2d_weight", geometry, &conv))
+    int64_t shape[5];
+    const int ndim = spatial_dims(weight_names, "input", input);
+    if (ndim < 0) return NULL;
+    const char *op = weight_names[ndim];
+    if (check_ndim(op, "grad_output", grad_output, ndim) || check_floats(op, input, grad_output) ||
+        check_geometry(op, ndim, geometry, &conv))
         return NULL;
     conv.batch = input->shape[0];
     conv.channels = input->shape[1];
-    conv.height = input->shape[2];
-    conv.width = input->shape[3];
     conv.out_channels = grad_output->shape[1];
-    conv.kernel_height = kernel_height;
-    conv.kernel_width = kernel_width;
+    fill_sizes(ndim, input->shape + 2, &conv.depth, &conv.height, &conv.width);
+    fill_sizes(ndim, kernel, &conv.kernel_depth, &conv.kernel_height, &conv.kernel_width);
     if (conv.channels % conv.groups) {
-        mg_fail(MG_RUNTIME_ERROR,
-                "conv2d_weight: groups=%lld does not divide the %lld channels of the input",
-                (long long)conv.groups, (long long)conv.channels);
+        mg_fail(MG_RUNTIME_ERROR, "%s: groups=%lld does not divide the %lld channels of the input",
+                op, (long long)conv.groups, (long long)conv.channels);
         return NULL;
     }
-    if (check_sizes("conv2d_weight", &conv) || check_output("conv2d_weight", &conv, grad_output))
-        return NULL;
-    const int64_t shape[4] = {conv.out_channels, conv.channels / conv.groups, kernel_height,
-                              kernel_width};
-    return submit(MG_KERNEL_conv2d_weight, &conv, shape, input, grad_output, NULL);
+    if (check_sizes(op, &conv) || check_output(op, ndim, &conv, grad_output)) return NULL;
+    set_shape(shape, ndim, conv.out_channels, conv.channels / conv.groups, conv.kernel_depth,
+              conv.kernel_height, conv.kernel_width);
+    return submit(MG_KERNEL_convolution_weight, &conv, ndim, shape, input, grad_output, NULL);
 }
 
 /* ---- the passes with the batch in lanes ---- */
@@ -209,31 +250,34 @@ mg_array *mg_conv2d_weight(mg_array *input, mg_array *grad_output, int64_t kerne
 static int lanes_of(int dtype) { return mg_active_isa->gemm.of[INDEX(dtype)].lanes; }
 
 static int64_t taps_of(const mg_conv *conv) {
-    return conv->channels / conv->groups * conv->kernel_height * conv->kernel_width;
+    return conv->channels / conv->groups * conv->kernel_depth * conv->kernel_height *
+           conv->kernel_width;
 }
 
 double mg_conv_nanoseconds(int dtype, const mg_conv *conv) {
-    const double positions = (double)conv->batch * (double)(conv->out_height * conv->out_width);
+    const double positions =
+        (double)conv->batch * (double)(conv->out_depth * conv->out_height * conv->out_width);
     return positions * (double)(conv->out_channels * taps_of(conv)) / (lanes_of(dtype) * 5.0);
 }
 
 static int64_t padded_bytes(const mg_conv *conv) {
-    return conv->channels * (conv->height + 2 * conv->padding[0]) *
-           (conv->width + 2 * conv->padding[1]) * mg_active_isa->vector_bytes;
+    return conv->channels * (conv->height + 2 * conv->padding[1]) *
+           (conv->width + 2 * conv->padding[2]) * mg_active_isa->vector_bytes;
 }
 
 static int64_t plain_bytes(const mg_conv *conv) {
     return conv->out_channels * conv->out_height * conv->out_width * mg_active_isa->vector_bytes;
 }
 
-/* At least half of the lanes in use, copies of the images that deserve the name of a cache, and
- * enough of them for two threads where the pass takes long. */
+/* Flat images, at least half of the lanes in use, copies of the images that deserve the name of a
+ * cache, and enough of them for two threads where the pass takes long. */
 static int fills_lanes(int dtype, const mg_conv *conv) {
-    const double padded = (double)(conv->height + 2 * conv->padding[0]) *
-                          (double)(conv->width + 2 * conv->padding[1]) * (double)conv->channels;
+    const double padded = (double)(conv->height + 2 * conv->padding[1]) *
+                          (double)(conv->width + 2 * conv->padding[2]) * (double)conv->channels;
     const double plain =
         (double)conv->out_height * (double)conv->out_width * (double)conv->out_channels;
     const double most = (double)LANES_BYTES / mg_active_isa->vector_bytes;
+    if (conv->depth > 1 || conv->kernel_depth > 1 || conv->out_depth > 1) return 0;
     if (conv->batch <= lanes_of(dtype) && mg_conv_nanoseconds(dtype, conv) > 200e3) return 0;
     return conv->batch * 2 > lanes_of(dtype) && padded <= most && plain <= most;
 }
@@ -273,13 +317,13 @@ static void run_blocks(void *context, int64_t begin, int64_t end) {
 }
 
 static int out_of_memory(void) {
-    return mg_fail(MG_MEMORY_ERROR, "conv2d: out of memory for work buffers");
+    return mg_fail(MG_MEMORY_ERROR, "convolution: out of memory for work buffers");
 }
 
 /* Where each weight of an output channel meets the padded images, in elements from the corner. */
 static const int64_t *tap_offsets(int dtype, const mg_conv *conv) {
-    const int64_t width = conv->width + 2 * conv->padding[1];
-    const int64_t height = conv->height + 2 * conv->padding[0];
+    const int64_t width = conv->width + 2 * conv->padding[2];
+    const int64_t height = conv->height + 2 * conv->padding[1];
     int64_t *offsets = mg_scratch(MG_SCRATCH_WORK, (taps_of(conv) + 1) * (int64_t)sizeof *offsets);
     if (!offsets) return NULL;
     int64_t p = 0;
@@ -287,7 +331,7 @@ static const int64_t *tap_offsets(int dtype, const mg_conv *conv) {
         for (int64_t i = 0; i < conv->kernel_height; i++)
             for (int64_t j = 0; j < conv->kernel_width; j++)
                 offsets[p++] =
-                    ((c * height + i * conv->dilation[0]) * width + j * conv->dilation[1]) *
+                    ((c * height + i * conv->dilation[1]) * width + j * conv->dilation[2]) *
                     lanes_of(dtype);
     return offsets;
 }
@@ -305,7 +349,7 @@ static int run_pass(pass *work) {
     return work->failed ? out_of_memory() : 0;
 }
 
-int mg_run_conv2d(const mg_launch *launch) {
+int mg_run_convolution(const mg_launch *launch) {
     const mg_array *out = launch->arrays[0], *input = launch->arrays[1];
     const mg_array *weight = launch->arrays[2], *bias = launch->arrays[3];
     const void *bias_data = bias ? bias->data : NULL;
@@ -331,27 +375,58 @@ int mg_run_conv2d(const mg_launch *launch) {
     return run_pass(&work);
 }
 
-int mg_run_conv2d_input(const mg_launch *launch) {
-    const mg_array *out = launch->arrays[0], *grad_output = launch->arrays[1];
-    const mg_array *weight = launch->arrays[2];
-    const int dtype = out->dtype;
+/* The bias of a transposed convolution, which stands behind the sums over the kernel. */
+typedef struct bias_pass {
+    int dtype;
+    int64_t channels, plane;
+    const void *bias;
+    char *out;
+} bias_pass;
+
+static void add_bias(void *context, int64_t begin, int64_t end) {
+    const bias_pass *pass = context;
+    for (int64_t i = begin; i < end; i++) {
+        char *plane = pass->out + i * pass->plane * mg_item_size(pass->dtype);
+        if (pass->dtype == MG_FLOAT32) {
+            const float bias = ((const float *)pass->bias)[i % pass->channels];
+            for (int64_t x = 0; x < pass->plane; x++) ((float *)plane)[x] += bias;
+        } else {
+            const double bias = ((const double *)pass->bias)[i % pass->channels];
+            for (int64_t x = 0; x < pass->plane; x++) ((double *)plane)[x] += bias;
+        }
+    }
+}
+
+static int run_input(int dtype, const mg_conv *conv, const mg_array *grad_output,
+                     const mg_array *weight, mg_array *out) {
     const int64_t size = mg_item_size(dtype);
-    mg_conv conv;
-    memcpy(&conv, launch->integers, sizeof conv);
-    if (out->size == 0) return 0;
-    if (!fills_lanes(dtype, &conv))
-        return mg_conv_columns_input(dtype, &conv, grad_output->data, weight->data, out->data);
+    if (!fills_lanes(dtype, conv))
+        return mg_conv_columns_input(dtype, conv, grad_output->data, weight->data, out->data);
     pass work = {
-        .images = {.conv = &conv,
+        .images = {.conv = conv,
                    .grad_output = grad_output->data,
                    .weight = weight->data,
                    .result = out->data},
         .dtype = dtype,
         .run = mg_active_isa->conv.of[INDEX(dtype)].input,
-        .grad_output_image = conv.out_channels * conv.out_height * conv.out_width * size,
-        .result_image = conv.channels * conv.height * conv.width * size,
+        .grad_output_image = conv->out_channels * conv->out_height * conv->out_width * size,
+        .result_image = conv->channels * conv->height * conv->width * size,
     };
     return run_pass(&work);
+}
+
+int mg_run_convolution_input(const mg_launch *launch) {
+    mg_array *out = launch->arrays[0], *bias = launch->arrays[3];
+    mg_conv conv;
+    memcpy(&conv, launch->integers, sizeof conv);
+    if (out->size == 0) return 0;
+    if (run_input(out->dtype, &conv, launch->arrays[1], launch->arrays[2], out)) return -1;
+    if (!bias) return 0;
+    bias_pass pass = {out->dtype, conv.channels, conv.depth * conv.height * conv.width, bias->data,
+                      out->data};
+    const int64_t piece = 1 + 16384 / (pass.plane + 1);
+    mg_parallel_for(conv.batch * conv.channels, piece, 0.1 * (double)out->size, add_bias, &pass);
+    return 0;
 }
 
 /* ---- sums over the batch ---- */
@@ -389,7 +464,7 @@ static void run_weight_blocks(void *context, int64_t begin, int64_t end) {
         __atomic_store_n(&sum->failed, 1, __ATOMIC_RELAXED);
 }
 
-int mg_run_conv2d_weight(const mg_launch *launch) {
+int mg_run_convolution_weight(const mg_launch *launch) {
     const mg_array *out = launch->arrays[0], *input = launch->arrays[1];
     const mg_array *grad_output = launch->arrays[2];
     const int dtype = out->dtype;

@@ -1,19 +1,20 @@
-/* Two-dimensional convolution: its geometry, and what an instruction set provides for it. */
+/* Convolution over one to three dimensions: its geometry, and what an instruction set provides. */
 #ifndef MG_CONV_H
 #define MG_CONV_H
 
-/* input (batch, channels, height, width), weight (out_channels, channels / groups, kernel_height,
- * kernel_width), output (batch, out_channels, out_height, out_width); pairs are (height, width). */
+/* input (batch, channels, depth, height, width), weight (out_channels, channels / groups,
+ * kernel_depth, kernel_height, kernel_width), output (batch, out_channels, out_depth, out_height,
+ * out_width); triples are (depth, height, width). With fewer dimensions the first ones are 1. */
 typedef struct mg_conv {
-    int64_t batch, channels, height, width;
-    int64_t out_channels, kernel_height, kernel_width;
-    int64_t out_height, out_width;
-    int64_t stride[2], padding[2], dilation[2];
+    int64_t batch, channels, depth, height, width;
+    int64_t out_channels, kernel_depth, kernel_height, kernel_width;
+    int64_t out_depth, out_height, out_width;
+    int64_t stride[3], padding[3], dilation[3];
     int64_t groups;
 } mg_conv;
 
-/* A few images (at most one vector's lanes) side by side: kernels/conv.h works on copies in which a
- * vector holds the same element of each image. Contiguous memory; `padded` has room for
+/* A few flat images (at most one vector's lanes) side by side: kernels/conv.h works on copies in
+ * which a vector holds the same element of each image. Contiguous memory; `padded` has room for
  * channels * (height + 2 padding) * (width + 2 padding) vectors, `plain` for
  * out_channels * out_height * out_width of them. */
 typedef struct mg_conv_images {
@@ -35,8 +36,8 @@ typedef struct mg_conv_loops {
     } of[2]; /* float32, float64 */
 } mg_conv_loops;
 
-/* Batches too small to fill vectors: conv_columns.c, by matrix products with copies of the patches.
- * The results are written in full. 0, or -1 with the error set. */
+/* Batches too small to fill vectors, and images with depth: conv_columns.c, by matrix products with
+ * copies of the patches. The results are written in full. 0, or -1 with the error set. */
 int mg_conv_columns_forward(int dtype, const mg_conv *conv, const void *input, const void *weight,
                             const void *bias, void *output);
 int mg_conv_columns_input(int dtype, const mg_conv *conv, const void *grad_output,

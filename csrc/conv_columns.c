@@ -1,5 +1,6 @@
 /* Convolution by matrix products, for batches too small to fill vectors (kernels/conv.h): patches
  * under the kernel become columns, (taps, positions), in bands of output rows that stay in cache.
+ * The rows of an output with depth are counted through, from the first of its planes to the last.
  *   forward  output = weight (outputs, taps) columns
  *   input    columns = weight^T grad_output, added back to the image
  *   weight   grad_weight = grad_output columns^T
@@ -15,7 +16,7 @@ typedef struct columns_pass {
     int64_t size; /* of an element */
     const mg_conv *conv;
     int64_t channels, outputs, taps, positions; /* of one group, of one image */
-    int64_t band, bands;                        /* output rows of a band, bands of an image */
+    int64_t rows, band, bands; /* output rows of an image, of a band; bands of an image */
     const char *input, *weight, *bias, *grad_output;
     char *result;
     int parallel; /* 0: products run on the calling thread */
@@ -26,22 +27,24 @@ static columns_pass describe(int dtype, const mg_conv *conv, int64_t pieces) {
     columns_pass pass = {.dtype = dtype, .size = mg_item_size(dtype), .conv = conv};
     pass.channels = conv->channels / conv->groups;
     pass.outputs = conv->out_channels / conv->groups;
-    pass.taps = pass.channels * conv->kernel_height * conv->kernel_width;
-    pass.positions = conv->out_height * conv->out_width;
+    pass.taps = pass.channels * conv->kernel_depth * conv->kernel_height * conv->kernel_width;
+    pass.rows = conv->out_depth * conv->out_height;
+    pass.positions = pass.rows * conv->out_width;
     const int64_t row_bytes = (pass.taps > 0 ? pass.taps : 1) * conv->out_width * pass.size;
-    int64_t band = conv->out_height / ((PIECES + pieces - 1) / pieces);
+    int64_t band = pass.rows / ((PIECES + pieces - 1) / pieces);
     if (band * conv->out_width < LEAST_POSITIONS) band = LEAST_POSITIONS / conv->out_width + 1;
     if (band * row_bytes > COLUMNS_BYTES) band = COLUMNS_BYTES / row_bytes;
-    if (band > conv->out_height) band = conv->out_height;
+    if (band > pass.rows) band = pass.rows;
     pass.band = band < 1 ? 1 : band;
-    pass.bands = (conv->out_height + pass.band - 1) / pass.band;
+    pass.bands = (pass.rows + pass.band - 1) / pass.band;
     return pass;
 }
 
 /* Whether columns are the image itself. */
 static int is_pointwise(const mg_conv *conv) {
-    return conv->kernel_height == 1 && conv->kernel_width == 1 && conv->stride[0] == 1 &&
-           conv->stride[1] == 1 && conv->padding[0] == 0 && conv->padding[1] == 0;
+    int plain = conv->kernel_depth == 1 && conv->kernel_height == 1 && conv->kernel_width == 1;
+    for (int d = 0; d < 3; d++) plain = plain && conv->stride[d] == 1 && conv->padding[d] == 0;
+    return plain;
 }
 
 static void *work_columns(const columns_pass *pass) {
@@ -76,30 +79,46 @@ static void add_row(int64_t size, const char *row, char *image, int64_t stride, 
             ((double *)image)[x * stride] += ((const double *)row)[x];
 }
 
+/* The row of the group's planes of one channel that output row `y` of plane `z` meets with a tap;
+ * NULL in the padding. */
+static const char *input_row(const columns_pass *pass, const char *planes, int64_t z, int64_t y,
+                             const int64_t tap[3]) {
+    const mg_conv *conv = pass->conv;
+    const int64_t depth = z * conv->stride[0] + tap[0] * conv->dilation[0] - conv->padding[0];
+    const int64_t row = y * conv->stride[1] + tap[1] * conv->dilation[1] - conv->padding[1];
+    if (depth < 0 || depth >= conv->depth || row < 0 || row >= conv->height) return NULL;
+    return planes + (depth * conv->height + row) * conv->width * pass->size;
+}
+
 /* Output rows [top, top + rows) of one group of one image: image -> columns (taps, rows *
  * out_width), or with `back` the columns are added to the image. */
 static void move_columns(const columns_pass *pass, char *image, int64_t top, int64_t rows,
                          char *columns, int back) {
     const mg_conv *conv = pass->conv;
     const int64_t size = pass->size, row_bytes = conv->out_width * size;
-    const int64_t kernel = conv->kernel_height * conv->kernel_width;
+    const int64_t plane = conv->kernel_height * conv->kernel_width;
+    const int64_t kernel = conv->kernel_depth * plane;
     for (int64_t p = 0; p < pass->taps; p++) {
-        const int64_t i = p % kernel / conv->kernel_width, j = p % conv->kernel_width;
-        const int64_t start = j * conv->dilation[1] - conv->padding[1];
-        const char *plane = image + p / kernel * conv->height * conv->width * size;
-        int64_t first, last;
-        valid_range(start, conv->stride[1], conv->width, conv->out_width, &first, &last);
-        for (int64_t y = top; y < top + rows; y++, columns += row_bytes) {
-            const int64_t row = y * conv->stride[0] + i * conv->dilation[0] - conv->padding[0];
-            const int64_t used = row >= 0 && row < conv->height ? last - first : 0;
-            const char *at =
-                used ? plane + (row * conv->width + first * conv->stride[1] + start) * size : NULL;
+        const int64_t tap[3] = {p % kernel / plane, p % plane / conv->kernel_width,
+                                p % conv->kernel_width};
+        const int64_t start = tap[2] * conv->dilation[2] - conv->padding[2];
+        const char *planes = image + p / kernel * conv->depth * conv->height * conv->width * size;
+        int64_t first, last, z = top / conv->out_height, y = top % conv->out_height;
+        valid_range(start, conv->stride[2], conv->width, conv->out_width, &first, &last);
+        for (int64_t r = 0; r < rows; r++, columns += row_bytes) {
+            const char *row = last > first ? input_row(pass, planes, z, y, tap) : NULL;
+            if (++y == conv->out_height) {
+                y = 0;
+                z++;
+            }
+            const int64_t used = row ? last - first : 0;
+            if (row) row += (first * conv->stride[2] + start) * size;
             if (back) {
-                if (used) add_row(size, columns + first * size, (char *)at, conv->stride[1], used);
+                if (used) add_row(size, columns + first * size, (char *)row, conv->stride[2], used);
                 continue;
             }
             if (used < conv->out_width) memset(columns, 0, (size_t)row_bytes);
-            if (used) take_row(size, columns + first * size, at, conv->stride[1], used);
+            if (used) take_row(size, columns + first * size, row, conv->stride[2], used);
         }
     }
 }
@@ -117,12 +136,11 @@ typedef struct part {
 static part find_part(const columns_pass *pass, int64_t index) {
     const mg_conv *conv = pass->conv;
     part found = {.top = index % pass->bands * pass->band};
-    const int64_t plane = conv->height * conv->width * pass->size;
+    const int64_t volume = conv->depth * conv->height * conv->width * pass->size;
     found.group = index / pass->bands % conv->groups;
     found.image = index / pass->bands / conv->groups;
-    found.rows =
-        conv->out_height - found.top < pass->band ? conv->out_height - found.top : pass->band;
-    found.in_offset = (found.image * conv->channels + found.group * pass->channels) * plane;
+    found.rows = pass->rows - found.top < pass->band ? pass->rows - found.top : pass->band;
+    found.in_offset = (found.image * conv->channels + found.group * pass->channels) * volume;
     found.out_offset = (found.image * conv->out_channels + found.group * pass->outputs) *
                        pass->positions * pass->size;
     return found;
@@ -186,13 +204,14 @@ static void run_forward(void *context, int64_t begin, int64_t end) {
 static void run_input(void *context, int64_t begin, int64_t end) {
     columns_pass *pass = context;
     const mg_conv *conv = pass->conv;
-    const int64_t planes = pass->channels * conv->height * conv->width * pass->size;
+    const int64_t volume = conv->depth * conv->height * conv->width;
+    const int64_t bytes = pass->channels * volume * pass->size;
     for (int64_t index = begin * pass->bands; index < end * pass->bands; index++) {
         const part at = find_part(pass, index);
         char *image = pass->result + at.in_offset;
         const int64_t offset = at.top * conv->out_width * pass->size;
         char *columns = is_pointwise(conv) ? image + offset : work_columns(pass);
-        if (at.top == 0) memset(image, 0, (size_t)planes);
+        if (at.top == 0) memset(image, 0, (size_t)bytes);
         const mg_gemm_problem problem = {
             .m = pass->taps,
             .n = at.rows * conv->out_width,
@@ -244,7 +263,7 @@ static void run_weight(void *context, int64_t begin, int64_t end) {
 }
 
 static int out_of_memory(void) {
-    return mg_fail(MG_MEMORY_ERROR, "conv2d: out of memory for work buffers");
+    return mg_fail(MG_MEMORY_ERROR, "convolution: out of memory for work buffers");
 }
 
 int mg_conv_columns_forward(int dtype, const mg_conv *conv, const void *input, const void *weight,

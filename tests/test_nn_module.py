@@ -651,7 +651,7 @@ def test_layer_repr(layer, text):
         (lambda: nn.Conv2d(1, 1, 2, padding="full"), ValueError, "Invalid padding string"),
         (lambda: nn.Conv2d(1, 1, 2, 2, "same"), ValueError, "not supported for strided"),
         (lambda: nn.Conv2d(1, 1, 2, padding_mode="a"), ValueError, "padding_mode must be one of"),
-        (lambda: nn.Conv2d(1, 1, 2, padding_mode="reflect"), NotImplementedError, "padding_mode"),
+        (lambda: nn.ConvTranspose2d(1, 1, 2, padding_mode="reflect"), ValueError, "Only"),
         (lambda: nn.Conv2d(1, 1, (2, 2, 2)), ValueError, "kernel_size"),
         (lambda: nn.Dropout(1.5), ValueError, "dropout probability has to be between 0 and 1"),
         (lambda: nn.Unflatten(1, 2), TypeError, "unflattened_size must be a tuple of ints"),

@@ -105,9 +105,9 @@ static void NAME(conv_collect_plane)(const T *lanes, conv_plane plane, int64_t s
 }
 
 /* Sizes in elements of lanes (MG_LANES times positions). */
-#define PADDED_WIDTH(conv) ((conv)->width + 2 * (conv)->padding[1])
+#define PADDED_WIDTH(conv) ((conv)->width + 2 * (conv)->padding[2])
 #define PADDED_PLANE(conv)                                                                         \
-    (((conv)->height + 2 * (conv)->padding[0]) * PADDED_WIDTH(conv) * MG_LANES)
+    (((conv)->height + 2 * (conv)->padding[1]) * PADDED_WIDTH(conv) * MG_LANES)
 #define PLAIN_PLANE(conv) ((conv)->out_height * (conv)->out_width * MG_LANES)
 
 static void NAME(conv_spread_input)(const mg_conv_images *images) {
@@ -115,9 +115,9 @@ static void NAME(conv_spread_input)(const mg_conv_images *images) {
     const int64_t size = conv->height * conv->width, plane = PADDED_PLANE(conv);
     const conv_plane inner = {conv->width, PADDED_WIDTH(conv)};
     T *lanes = images->padded;
-    if (conv->padding[0] || conv->padding[1])
+    if (conv->padding[1] || conv->padding[2])
         memset(lanes, 0, (size_t)(conv->channels * plane) * sizeof(T));
-    lanes += (conv->padding[0] * inner.pitch + conv->padding[1]) * MG_LANES;
+    lanes += (conv->padding[1] * inner.pitch + conv->padding[2]) * MG_LANES;
     for (int64_t c = 0; c < conv->channels; c++)
         NAME(conv_spread_plane)((const T *)images->input + c * size, conv->channels * size,
                                 images->count, size, inner, lanes + c * plane);
@@ -162,7 +162,7 @@ static void NAME(conv_forward_row)(const mg_conv_images *images, int64_t group, 
     const int64_t tiles = (outputs + MG_ROWS - 1) / MG_ROWS;
     const T *source = (const T *)images->padded +
                       group * (conv->channels / conv->groups) * PADDED_PLANE(conv) +
-                      y * conv->stride[0] * PADDED_WIDTH(conv) * MG_LANES;
+                      y * conv->stride[1] * PADDED_WIDTH(conv) * MG_LANES;
     for (int64_t x = 0; x < conv->out_width; x += 2) {
         int64_t o = group * outputs;
         for (int64_t t = 0; t < tiles; t++) {
@@ -172,8 +172,8 @@ static void NAME(conv_forward_row)(const mg_conv_images *images, int64_t group, 
                 .a = (const T *)images->weight + o * taps,
                 .a_row = taps,
                 .a_k = 1,
-                .b = source + x * conv->stride[1] * MG_LANES,
-                .b_second = conv->stride[1] * MG_LANES,
+                .b = source + x * conv->stride[2] * MG_LANES,
+                .b_second = conv->stride[2] * MG_LANES,
                 .bias = images->bias ? (const T *)images->bias + o : NULL,
                 .c = lanes + o * part + x * MG_LANES,
                 .c_row = part,
@@ -219,7 +219,7 @@ static void NAME(conv_input_row)(const mg_conv_images *images, int64_t group, in
     const T *source =
         (const T *)images->plain + group * outputs * plane + y * conv->out_width * MG_LANES;
     T *padded = (T *)images->padded + group * (conv->channels / conv->groups) * PADDED_PLANE(conv) +
-                y * conv->stride[0] * PADDED_WIDTH(conv) * MG_LANES;
+                y * conv->stride[1] * PADDED_WIDTH(conv) * MG_LANES;
     for (int64_t x = 0; x < conv->out_width; x += 2) {
         int64_t p = 0;
         for (int64_t t = 0; t < tiles; t++) {
@@ -232,8 +232,8 @@ static void NAME(conv_input_row)(const mg_conv_images *images, int64_t group, in
                 .b = source + x * MG_LANES,
                 .b_k = plane,
                 .b_second = MG_LANES,
-                .c = padded + x * conv->stride[1] * MG_LANES,
-                .c_second = conv->stride[1] * MG_LANES,
+                .c = padded + x * conv->stride[2] * MG_LANES,
+                .c_second = conv->stride[2] * MG_LANES,
                 .offsets = images->offsets + p,
                 .start = START_ZERO,
             };
@@ -253,7 +253,7 @@ static void NAME(conv_input)(const mg_conv_images *images) {
             NAME(conv_input_row)(images, group, y);
     const conv_plane inner = {conv->width, PADDED_WIDTH(conv)};
     const T *lanes =
-        (const T *)images->padded + (conv->padding[0] * inner.pitch + conv->padding[1]) * MG_LANES;
+        (const T *)images->padded + (conv->padding[1] * inner.pitch + conv->padding[2]) * MG_LANES;
     for (int64_t c = 0; c < conv->channels; c++)
         NAME(conv_collect_plane)(lanes + c * plane, inner, size, (T *)images->result + c * size,
                                  conv->channels * size, images->count);
@@ -300,9 +300,9 @@ INLINE void NAME(conv_weight_tile)(const int rows, const int taps, const mg_conv
         MG_UNROLL
         for (int j = 0; j < taps; j++) sum[i][j] = (V){0};
     }
-    const int64_t plane = PLAIN_PLANE(conv), step = conv->stride[1] * MG_LANES;
+    const int64_t plane = PLAIN_PLANE(conv), step = conv->stride[2] * MG_LANES;
     const int64_t next_row =
-        conv->stride[0] * PADDED_WIDTH(conv) * MG_LANES - conv->out_width * step;
+        conv->stride[1] * PADDED_WIDTH(conv) * MG_LANES - conv->out_width * step;
     MG_UNROLL
     for (int j = 0; j < taps; j++) tap[j] = padded + offsets[j];
     for (int64_t y = 0; y < conv->out_height; y++) {

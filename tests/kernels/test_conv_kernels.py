@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import reference
 from native import FLOATS, NULL, array, close, lib, many, ndarray, outputs, own, values
+from spatial_reference import convolution
 
 KERNELS = {
-    "conv2d",
-    "conv2d_input",
-    "conv2d_weight",
+    "convolution",
+    "convolution_input",
+    "convolution_weight",
     "max_pool2d",
     "plane_gather",
     "plane_scatter",
@@ -31,12 +32,19 @@ GEOMETRIES = [
     ((1, 1, 1, 1), (1, 1, 1, 1), (1, 1), (0, 0), (1, 1), 1),
     ((0, 2, 5, 5), (3, 2, 3, 3), (1, 1), (0, 0), (1, 1), 1),
     ((1, 2, 3, 40), (2, 2, 1, 7), (1, 1), (0, 3), (1, 1), 1),
+    ((2, 3, 19), (4, 3, 5), (1,), (2,), (1,), 1),
+    ((3, 4, 30), (6, 2, 3), (2,), (3,), (2,), 2),
+    ((17, 2, 6), (3, 2, 3), (1,), (1,), (1,), 1),
+    ((2, 3, 4, 5, 6), (4, 3, 3, 2, 3), (1, 1, 1), (1, 0, 1), (1, 1, 1), 1),
+    ((1, 4, 7, 6, 5), (2, 2, 3, 2, 2), (2, 1, 3), (2, 1, 0), (1, 2, 3), 2),
+    ((18, 1, 2, 3, 3), (2, 1, 2, 2, 2), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1),
+    ((1, 2, 3, 3, 20), (3, 2, 1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1),
 ]
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda g: "x".join(map(str, g[0])))
-def test_conv2d_and_its_derivatives(dtype, geometry):
+def test_convolution_and_its_derivatives(dtype, geometry):
     shape, kernel, stride, padding, dilation, groups = geometry
     numbers = [*stride, *padding, *dilation, groups]
     rng = np.random.default_rng(0)
@@ -44,25 +52,28 @@ def test_conv2d_and_its_derivatives(dtype, geometry):
     b = values(rng, kernel[0], dtype)
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     wide = [each.astype(np.float64) for each in (x, w, b)]
-    wanted = reference.conv2d(*wide, **options)
+    wanted = convolution(*wide, **options)
     for layout in ("contiguous", "transposed", "sliced"):
         handles = array(x, layout), array(w, layout)
-        got = ndarray(own(lib.mg_conv2d(*handles, array(b), numbers)))
+        got = ndarray(own(lib.mg_convolution(*handles, array(b), numbers)))
         close(got, wanted, 256, 4)
-    got = ndarray(own(lib.mg_conv2d(array(x), array(w), NULL, numbers)))
-    close(got, wanted - wide[2][:, None, None], 256, 4)
+    got = ndarray(own(lib.mg_convolution(array(x), array(w), NULL, numbers)))
+    close(got, wanted - wide[2].reshape(-1, *[1] * len(stride)), 256, 4)
 
     # The derivatives are the adjoint maps: <g, conv(x, w)> = <conv_input(g, w), x>.
     g = values(rng, wanted.shape, dtype, -1, 1)
     got_x = ndarray(
-        own(lib.mg_conv2d_input(array(g, "sliced"), array(w), shape[2], shape[3], numbers))
+        own(lib.mg_convolution_input(array(g, "sliced"), array(w), NULL, shape[2:], numbers))
     )
-    got_w = ndarray(own(lib.mg_conv2d_weight(array(x), array(g), kernel[2], kernel[3], numbers)))
+    got_w = ndarray(own(lib.mg_convolution_weight(array(x), array(g), kernel[2:], numbers)))
     assert got_x.shape == shape and got_w.shape == kernel
+    bias = values(rng, got_x.shape[1], dtype)
+    got = own(lib.mg_convolution_input(array(g), array(w), array(bias), shape[2:], numbers))
+    close(ndarray(got), got_x + bias.reshape(-1, *[1] * len(stride)), 4, 8)
     for _ in range(3):
         direction_x, direction_w = rng.standard_normal(shape), rng.standard_normal(kernel)
-        along_x = (g * reference.conv2d(direction_x, wide[1], **options)).sum()
-        along_w = (g * reference.conv2d(wide[0], direction_w, **options)).sum()
+        along_x = (g * convolution(direction_x, wide[1], **options)).sum()
+        along_w = (g * convolution(wide[0], direction_w, **options)).sum()
         eps = np.finfo(dtype).eps * 64
         bound_x = eps * (1 + np.abs(got_x * direction_x).sum())
         bound_w = eps * (1 + np.abs(got_w * direction_w).sum()) * 4
@@ -73,13 +84,13 @@ def test_conv2d_and_its_derivatives(dtype, geometry):
 def test_conv2d_refuses():
     x, w = array(np.zeros((1, 2, 4, 4), np.float32)), array(np.zeros((3, 2, 3, 3), np.float32))
     fine = [1, 1, 0, 0, 1, 1, 1]
-    assert lib.mg_conv2d(x, w, NULL, fine)
+    assert lib.mg_convolution(x, w, NULL, fine)
     for change in ({0: 0}, {2: -1}, {4: 0}, {6: 2}, {6: 0}, {4: 3}):
         numbers = [change.get(i, n) for i, n in enumerate(fine)]
-        assert not lib.mg_conv2d(x, w, NULL, numbers), change
-    assert not lib.mg_conv2d(x, array(np.zeros((3, 1, 3, 3), np.float32)), NULL, fine)
-    assert not lib.mg_conv2d(x, array(np.zeros((3, 2, 3, 3))), NULL, fine)
-    assert not lib.mg_conv2d(x, w, array(np.zeros(2, np.float32)), fine)
+        assert not lib.mg_convolution(x, w, NULL, numbers), change
+    assert not lib.mg_convolution(x, array(np.zeros((3, 1, 3, 3), np.float32)), NULL, fine)
+    assert not lib.mg_convolution(x, array(np.zeros((3, 2, 3, 3))), NULL, fine)
+    assert not lib.mg_convolution(x, w, array(np.zeros(2, np.float32)), fine)
 
 
 # shape, kernel, stride, padding, dilation, ceil_mode

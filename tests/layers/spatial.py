@@ -4,7 +4,40 @@ from __future__ import annotations
 
 from layer_table import Layer
 
+
+def _sized(size):
+    """A call with an output size."""
+    return lambda module, input: module(input, output_size=size)
+
+
+CONVOLUTIONS = [
+    Layer(lambda m: m.Conv1d(3, 4, 3), ((2, 3, 8),)),
+    Layer(lambda m: m.Conv1d(3, 4, 3), ((3, 8),)),
+    Layer(lambda m: m.Conv1d(4, 6, 3, 2, 1, 2, 2, bias=False), ((2, 4, 11),)),
+    Layer(lambda m: m.Conv1d(2, 3, 4, padding="same"), ((20, 2, 9),)),
+    Layer(lambda m: m.Conv3d(2, 4, 3), ((2, 2, 4, 5, 4),)),
+    Layer(lambda m: m.Conv3d(2, 4, (1, 2, 3), (2, 1, 1), 1), ((2, 4, 5, 4),)),
+    Layer(
+        lambda m: m.Conv3d(4, 2, (2, 3, 1), 1, (1, 2, 0), (2, 2, 1), 2, bias=False),
+        ((2, 4, 4, 5, 4),),
+    ),
+    Layer(lambda m: m.Conv3d(2, 2, 2, padding="same"), ((1, 2, 3, 4, 3),)),
+    Layer(lambda m: m.ConvTranspose1d(3, 4, 3), ((2, 3, 8),)),
+    Layer(lambda m: m.ConvTranspose1d(4, 2, 3, 2, 1, 1, 2, False), ((4, 5),)),
+    Layer(lambda m: m.ConvTranspose1d(2, 2, 3, 3), ((2, 2, 4),), call=_sized([14])),
+    Layer(lambda m: m.ConvTranspose2d(3, 4, 3), ((2, 3, 4, 5),)),
+    Layer(lambda m: m.ConvTranspose2d(3, 4, 4, 2, 1), ((20, 3, 4, 4),)),
+    Layer(
+        lambda m: m.ConvTranspose2d(4, 2, (3, 2), (2, 3), (1, 0), (1, 2), 2, True, (2, 1)),
+        ((2, 4, 3, 4),),
+    ),
+    Layer(lambda m: m.ConvTranspose2d(2, 2, 3, 2), ((2, 2, 3, 3),), call=_sized([2, 2, 8, 7])),
+    Layer(lambda m: m.ConvTranspose3d(2, 3, 2), ((2, 2, 3, 3, 2),)),
+    Layer(lambda m: m.ConvTranspose3d(2, 2, 3, 2, 1, 1, 2), ((2, 3, 2, 3),)),
+]
+
 LAYERS = [
+    *CONVOLUTIONS,
     Layer(lambda m: m.Conv2d(3, 4, 3), ((2, 3, 8, 7),)),
     Layer(lambda m: m.Conv2d(3, 4, 3), ((3, 8, 7),)),
     Layer(lambda m: m.Conv2d(4, 6, (3, 2), (2, 1), (1, 2), (1, 2), 2, bias=False), ((2, 4, 8, 7),)),

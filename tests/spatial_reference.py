@@ -1,0 +1,70 @@
+"""Plain NumPy versions of convolutions, pools and resampling over any number of dimensions, written
+from their formulas: loops, float64. Images are (N, C, sizes...)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def spread(value, dims):
+    """One number for each dimension."""
+    return (value,) * dims if isinstance(value, int) else tuple(value)
+
+
+def _taps(kernel, strides, dilations, counts):
+    """Of each kernel position: its index and the slices of the padded image that it meets."""
+    for tap in np.ndindex(*kernel):
+        yield (
+            tap,
+            tuple(
+                slice(t * d, t * d + (n - 1) * s + 1, s)
+                for t, d, n, s in zip(tap, dilations, counts, strides, strict=True)
+            ),
+        )
+
+
+def convolution(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """x (N, C, ...), weight (O, C / groups, ...) -> (N, O, ...). padding "same" puts the odd zero
+    behind."""
+    dims = x.ndim - 2
+    kernel, outputs = weight.shape[2:], weight.shape[0]
+    strides, dilations = spread(stride, dims), spread(dilation, dims)
+    if padding == "same":
+        totals = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
+        margins = [(total // 2, total - total // 2) for total in totals]
+    else:
+        margins = [(p, p) for p in spread(0 if padding == "valid" else padding, dims)]
+    x = np.pad(x, [(0, 0), (0, 0), *margins])
+    counts = [
+        (n - d * (k - 1) - 1) // s + 1
+        for n, d, k, s in zip(x.shape[2:], dilations, kernel, strides, strict=True)
+    ]
+    y = np.zeros((x.shape[0], outputs, *counts))
+    for o in range(outputs):
+        first = o // (outputs // groups) * weight.shape[1]
+        for tap, place in _taps(kernel, strides, dilations, counts):
+            patch = x[(slice(None), slice(first, first + weight.shape[1]), *place)]
+            y[:, o] += np.einsum("nc...,c->n...", patch, weight[(o, slice(None), *tap)])
+    return y if bias is None else y + bias.reshape(-1, *[1] * dims)
+
+
+def transposed(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """x (N, C, ...), weight (C, O / groups, ...) -> (N, O, ...): each element of x adds the kernel
+    times itself to the output, whose margins are cut off."""
+    dims = x.ndim - 2
+    strides, dilations = spread(stride, dims), spread(dilation, dims)
+    paddings, extra = spread(padding, dims), spread(output_padding, dims)
+    kernel, each = weight.shape[2:], weight.shape[1]
+    whole = [
+        max((n - 1) * s, 0) + d * (k - 1) + 1 + e
+        for n, s, d, k, e in zip(x.shape[2:], strides, dilations, kernel, extra, strict=True)
+    ]
+    y = np.zeros((x.shape[0], each * groups, *whole))
+    for c in range(x.shape[1]):
+        first = c // (x.shape[1] // groups) * each
+        for tap, place in _taps(kernel, strides, dilations, x.shape[2:]):
+            for o in range(each):
+                y[(slice(None), first + o, *place)] += x[:, c] * weight[(c, o, *tap)]
+    inner = tuple(slice(p, n - p) for p, n in zip(paddings, whole, strict=True))
+    y = y[(slice(None), slice(None), *inner)]
+    return y if bias is None else y + bias.reshape(-1, *[1] * dims)
