@@ -9,7 +9,7 @@ checksum of everything. Nothing is ever unpickled.
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -120,6 +120,10 @@ _CONTAINERS: dict[str, type] = {
 _VALUES: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     bytes: (bytes.hex, bytes.fromhex),
     complex: (lambda value: [value.real, value.imag], lambda parts: complex(*parts)),
+    Counter: (  # of MultiStepLR's milestones
+        lambda value: [[key, count] for key, count in value.items()],
+        lambda pairs: Counter(dict(pairs)),
+    ),
     dtypes.dtype: (
         lambda value: value.name,
         {each.name: each for each in dtypes.BY_CODE}.__getitem__,

@@ -22,7 +22,7 @@ STRATA = (
     {"ops"},
     {"random", "creation"},
     {"functional"},
-    {"nn", "optim", "utils", "serialization", "vision", "datasets", "info"},
+    {"nn", "optim", "utils", "serialization", "vision", "datasets", "training", "info"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(STRATA) for name in names}
