@@ -40,13 +40,13 @@ from .functional import log_softmax, softmax  # noqa: E402
 from .serialization import load, save  # noqa: E402
 
 if _typing.TYPE_CHECKING:
-    from . import datasets, nn, optim, training, utils
+    from . import datasets, func, nn, optim, training, utils
     from . import vision as vision
 
 
 def __getattr__(name: str) -> _typing.Any:
     """Parts that a program may never use are imported when first asked for."""
-    if name in ("datasets", "nn", "optim", "training", "utils", "vision"):
+    if name in ("datasets", "func", "nn", "optim", "training", "utils", "vision"):
         import importlib
 
         return importlib.import_module(f"{__name__}.{name}")
@@ -71,6 +71,7 @@ __all__ = [
     "float",
     "float32",
     "float64",
+    "func",
     "functional",
     "get_default_dtype",
     "get_num_threads",

@@ -23,6 +23,7 @@ STRATA = (
     {"random", "creation"},
     {"functional"},
     {"nn", "optim", "utils", "serialization", "vision", "datasets", "training", "info"},
+    {"func", "regularizers"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(STRATA) for name in names}

@@ -3,7 +3,7 @@
 Each module lists its public names in its ``__all__``.
 """
 
-from . import functional, init
+from . import functional, init, utils
 from .activation import *
 from .batchnorm import *
 from .containers import *
@@ -16,5 +16,5 @@ from .module import *
 from .parameter import *
 from .pooling import *
 
-__all__ = ["functional", "init"]
+__all__ = ["functional", "init", "utils"]
 __all__ += [name for name, value in globals().items() if isinstance(value, type)]
