@@ -180,17 +180,23 @@ int mg_batch_norm(mg_array *input, mg_array *weight, mg_array *bias, mg_array *r
 int mg_batch_norm_backward(mg_array *grad_output, mg_array *input, mg_array *weight, mg_array *mean,
                            mg_array *inverse_std, int training, mg_array **outputs);
 
-/* ---- optimizers: one launch over `count` parameters. Hyperparameters are a float64 array in
- * memory, so that a replayed plan sees their changes.
- * sgd: lr, momentum, dampening, weight_decay, nesterov, maximize; buffers NULL without momentum,
- *   started: uint8 (count), 0 before the first step of that buffer.
- * adam: lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled; steps: one 0-d float32
- *   array a parameter; max_squares NULL without amsgrad. ---- */
-int mg_sgd(int count, mg_array **parameters, mg_array **gradients, mg_array **buffers,
-           mg_array *started, mg_array *hyperparameters);
-int mg_adam(int count, mg_array **parameters, mg_array **gradients, mg_array **averages,
-            mg_array **squares, mg_array **max_squares, mg_array **steps,
-            mg_array *hyperparameters);
+/* ---- optimizers: one launch over `count` parameters; `form` comes from mg_find_optimizer, by the
+ * name in optimizer.def. states and counters: as many times `count` as that row says, all of the
+ * first state first. A parameter whose gradient is NULL is left out. Hyperparameters are a float64
+ * array of 12 in memory, so that a replayed plan sees their changes: form, lr, weight_decay,
+ * maximize, decoupled, and the optimizer's own (optimizer_numbers.c). ---- */
+int mg_find_optimizer(const char *name);
+int mg_optimize(int form, int count, mg_array **parameters, mg_array **gradients, mg_array **states,
+                mg_array **counters, mg_array *hyperparameters);
+
+/* ---- clipping of `count` arrays of one dtype ---- */
+mg_array *mg_total_norm(int count, mg_array **arrays, int largest); /* 2-norm, or inf-norm; 0-d */
+/* in place: times min(1, max_norm / (total_norm + 1e-6)) */
+int mg_clip_norm(int count, mg_array **arrays, mg_array *total_norm, double max_norm);
+int mg_clip_value(int count, mg_array **arrays, double limit); /* in place, into [-limit, limit] */
+/* Fresh memory full of one value that is no launch: what a step remembers begins with it, and a
+ * replayed plan does not begin again. */
+mg_array *mg_filled(int dtype, int ndim, const int64_t *shape, double value);
 
 /* ---- random numbers: Philox 4x32-10. generator: int64 (2), seed and counter, both in memory ----
  * */

@@ -68,6 +68,22 @@ mg_array *mg_empty(int dtype, int ndim, const int64_t *shape) {
     return array;
 }
 
+mg_array *mg_filled(int dtype, int ndim, const int64_t *shape, double value) {
+    if (!mg_is_float(dtype)) {
+        mg_fail(MG_TYPE_ERROR, "only floating point memory can be filled, not %s",
+                mg_dtype_name(dtype));
+        return NULL;
+    }
+    mg_array *array = mg_empty(dtype, ndim, shape);
+    for (int64_t i = 0; array && i < array->size; i++) {
+        if (dtype == MG_FLOAT32)
+            ((float *)array->data)[i] = (float)value;
+        else
+            ((double *)array->data)[i] = value;
+    }
+    return array;
+}
+
 mg_array *mg_empty_like(const mg_array *like, int dtype) {
     return mg_empty(dtype, like->ndim, like->shape);
 }

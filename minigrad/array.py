@@ -67,6 +67,11 @@ def empty(shape: Sequence[int], dtype: dtype) -> Array:
     return own(lib.mg_empty(dtype.code, len(shape), shape))
 
 
+def filled(shape: Sequence[int], dtype: dtype, value: float) -> Array:
+    """Fresh memory full of one value. It is no launch: a replayed plan does not fill it again."""
+    return own(lib.mg_filled(dtype.code, len(shape), shape, value))
+
+
 def as_strided(array: Array, shape: Sequence[int], strides: Sequence[int], offset: int) -> Array:
     return own(lib.mg_as_strided(array, len(shape), shape, strides, offset))
 

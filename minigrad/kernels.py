@@ -78,6 +78,11 @@ def find_reduction(name: str) -> int:
     return _find(lib.mg_find_reduction, name)
 
 
+def find_optimizer(name: str) -> int:
+    """The number of a form of step of ``csrc/optimizer.def``."""
+    return _find(lib.mg_find_optimizer, name)
+
+
 unary_entry = lib.mg_unary
 binary_entry = lib.mg_binary
 _reduce = lib.mg_reduce

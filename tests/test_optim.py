@@ -41,18 +41,144 @@ def sgd_reference(p, g, memory, lr, momentum=0, dampening=0, weight_decay=0, nes
 
 
 def adam_reference(p, g, memory, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False,
-                   maximize=False, decoupled=False):  # fmt: skip
+                   maximize=False, decoupled=False, bias_correction=True):  # fmt: skip
     g = -g if maximize else g
     if decoupled:
         p = p * (1 - lr * weight_decay)
     else:
         g = g + weight_decay * p
     t = memory["t"] = memory.get("t", 0) + 1
-    m = memory["m"] = betas[0] * memory.get("m", 0) + (1 - betas[0]) * g
-    v = memory["v"] = betas[1] * memory.get("v", 0) + (1 - betas[1]) * g * g
+    m, v = moments(g, memory, betas)
     if amsgrad:
         v = memory["largest"] = np.maximum(memory.get("largest", 0), v)
+    if not bias_correction:
+        return p - lr * m / (np.sqrt(v) + eps)
     return p - lr * (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+
+
+def decayed(p, g, weight_decay, maximize):
+    return (-g if maximize else g) + weight_decay * p
+
+
+def count(memory):
+    memory["t"] = memory.get("t", 0) + 1
+    return memory["t"]
+
+
+def moments(g, memory, betas):
+    """The averages of Adam and its relatives."""
+    m = memory["m"] = betas[0] * memory.get("m", 0) + (1 - betas[0]) * g
+    v = memory["v"] = betas[1] * memory.get("v", 0) + (1 - betas[1]) * g * g
+    return m, v
+
+
+def asgd_reference(p, g, memory, lr=0.01, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0,
+                   maximize=False):  # fmt: skip
+    g, t = decayed(p, g, weight_decay, maximize), count(memory)
+    eta, mu = float(memory.get("eta", np.float32(lr))), float(memory.get("mu", 1))
+    p = p * (1 - lambd * eta) - eta * g
+    memory["ax"] = memory.get("ax", 0) + mu * (p - memory.get("ax", 0))
+    memory["eta"] = np.float32(lr / (1 + lambd * lr * t) ** alpha)
+    memory["mu"] = np.float32(1 / max(1, t - t0))
+    return p
+
+
+def adagrad_reference(p, g, memory, lr=0.01, lr_decay=0, weight_decay=0, eps=1e-10,
+                      initial_accumulator_value=0, maximize=False):  # fmt: skip
+    g, t = decayed(p, g, weight_decay, maximize), count(memory)
+    s = memory["s"] = memory.get("s", initial_accumulator_value) + g * g
+    return p - lr / (1 + (t - 1) * lr_decay) * g / (np.sqrt(s) + eps)
+
+
+def adadelta_reference(p, g, memory, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0, maximize=False):
+    g = decayed(p, g, weight_decay, maximize)
+    s = memory["s"] = rho * memory.get("s", 0) + (1 - rho) * g * g
+    d = np.sqrt(memory.get("a", 0) + eps) / np.sqrt(s + eps) * g
+    memory["a"] = rho * memory.get("a", 0) + (1 - rho) * d * d
+    return p - lr * d
+
+
+def rmsprop_reference(p, g, memory, lr=0.01, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0,
+                      centered=False, maximize=False):  # fmt: skip
+    g = decayed(p, g, weight_decay, maximize)
+    v = memory["s"] = alpha * memory.get("s", 0) + (1 - alpha) * g * g
+    if centered:
+        memory["a"] = alpha * memory.get("a", 0) + (1 - alpha) * g
+        v = v - memory["a"] ** 2
+    d = g / (np.sqrt(v) + eps)
+    if momentum:
+        d = memory["b"] = momentum * memory.get("b", 0) + d
+    return p - lr * d
+
+
+def rprop_reference(p, g, memory, lr=0.01, etas=(0.5, 1.2), step_sizes=(1e-6, 50), maximize=False):
+    g = -g if maximize else g
+    same = np.sign(g * memory.get("g", 0))
+    factor = np.where(same > 0, etas[1], np.where(same < 0, etas[0], 1))
+    size = memory["size"] = np.clip(memory.get("size", lr) * factor, *step_sizes)
+    g = memory["g"] = np.where(same < 0, 0, g)
+    return p - np.sign(g) * size
+
+
+def adamax_reference(p, g, memory, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0,
+                     maximize=False):  # fmt: skip
+    g, t = decayed(p, g, weight_decay, maximize), count(memory)
+    m = moments(g, memory, betas)[0]
+    u = memory["u"] = np.maximum(betas[1] * memory.get("u", 0), abs(g) + eps)
+    return p - lr / (1 - betas[0] ** t) * m / u
+
+
+def nadam_reference(p, g, memory, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0,
+                    momentum_decay=4e-3, decoupled_weight_decay=False,
+                    maximize=False):  # fmt: skip
+    t = count(memory)
+    g = decayed(p, g, 0 if decoupled_weight_decay else weight_decay, maximize)
+    p = p * (1 - lr * weight_decay) if decoupled_weight_decay else p
+    m, v = moments(g, memory, betas)
+    mu, after = (betas[0] * (1 - 0.5 * 0.96 ** (k * momentum_decay)) for k in (t, t + 1))
+    product = memory["mu"] = np.float32(memory.get("mu", np.float32(1)) * np.float32(mu))
+    step = (1 - mu) / (1 - float(product)) * g + after / (1 - float(product) * after) * m
+    return p - lr * step / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+
+
+def radam_reference(p, g, memory, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0,
+                    decoupled_weight_decay=False, maximize=False):  # fmt: skip
+    t = count(memory)
+    g = decayed(p, g, 0 if decoupled_weight_decay else weight_decay, maximize)
+    p = p * (1 - lr * weight_decay) if decoupled_weight_decay else p
+    m, v = moments(g, memory, betas)
+    corrected, power = m / (1 - betas[0] ** t), betas[1] ** t
+    most = 2 / (1 - betas[1]) - 1
+    rho = most - 2 * t * power / (1 - power)
+    if rho <= 5:
+        return p - lr * corrected
+    r = np.sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho))
+    return p - lr * corrected * r * np.sqrt(1 - power) / (np.sqrt(v) + eps)
+
+
+def lion_reference(p, g, memory, lr=1e-4, betas=(0.9, 0.99), weight_decay=0, maximize=False):
+    g, m = -g if maximize else g, memory.get("m", 0)
+    memory["m"] = betas[1] * m + (1 - betas[1]) * g
+    return p * (1 - lr * weight_decay) - lr * np.sign(betas[0] * m + (1 - betas[0]) * g)
+
+
+def lamb_reference(p, g, memory, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0,
+                   maximize=False):  # fmt: skip
+    t = count(memory)
+    m, v = moments(-g if maximize else g, memory, betas)
+    u = m / (1 - betas[0] ** t) / (np.sqrt(v / (1 - betas[1] ** t)) + eps) + weight_decay * p
+    norms = np.sqrt(np.sum(p * p)), np.sqrt(np.sum(u * u))
+    return p - lr * (norms[0] / norms[1] if all(norms) else 1) * u
+
+
+def sparse_adam_reference(p, g, memory, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, maximize=False):
+    t = count(memory)
+    rows = (g != 0).any(tuple(range(1, g.ndim)), keepdims=True)
+    before = memory.get("m", np.zeros_like(p)), memory.get("v", np.zeros_like(p))
+    m, v = moments(-g if maximize else g, memory, betas)
+    new = p - lr * np.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t) * m / (np.sqrt(v) + eps)
+    memory["m"], memory["v"] = np.where(rows, m, before[0]), np.where(rows, v, before[1])
+    return np.where(rows, new, p)
 
 
 CASES = [
@@ -63,13 +189,50 @@ CASES = [
     (optim.SGD, sgd_reference, {"lr": 0.1, "momentum": 0.9, "nesterov": True}, {}),
     (optim.SGD, sgd_reference,
      {"lr": 0.1, "momentum": 0.8, "nesterov": True, "weight_decay": 0.1, "maximize": True}, {}),
+    (optim.ASGD, asgd_reference, {"lr": 0.1}, {}),
+    (optim.ASGD, asgd_reference,
+     {"lr": 0.1, "lambd": 0.1, "t0": 2, "weight_decay": 0.1, "maximize": True}, {}),
+    (optim.Adagrad, adagrad_reference, {"lr": 0.1}, {}),
+    (optim.Adagrad, adagrad_reference,
+     {"lr": 0.1, "lr_decay": 0.2, "initial_accumulator_value": 0.5, "weight_decay": 0.1,
+      "maximize": True}, {}),
+    (optim.Adadelta, adadelta_reference, {"lr": 1.0}, {}),
+    (optim.Adadelta, adadelta_reference,
+     {"lr": 0.5, "rho": 0.5, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}, {}),
+    (optim.RMSprop, rmsprop_reference, {"lr": 0.1, "weight_decay": 0.1, "maximize": True}, {}),
+    (optim.RMSprop, rmsprop_reference, {"lr": 0.1, "alpha": 0.9, "momentum": 0.5}, {}),
+    (optim.RMSprop, rmsprop_reference, {"lr": 0.1, "centered": True, "eps": 1e-2}, {}),
+    (optim.RMSprop, rmsprop_reference,
+     {"lr": 0.1, "centered": True, "eps": 1e-2, "momentum": 0.5}, {}),
+    (optim.Rprop, rprop_reference, {"lr": 0.1}, {}),
+    (optim.Rprop, rprop_reference,
+     {"lr": 0.1, "etas": (0.3, 2.0), "step_sizes": (0.05, 0.3), "maximize": True}, {}),
     (optim.Adam, adam_reference, {"lr": 0.1}, {}),
     (optim.Adam, adam_reference, {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3}, {}),
     (optim.Adam, adam_reference, {"lr": 0.1, "weight_decay": 0.3, "maximize": True}, {}),
     (optim.Adam, adam_reference, {"lr": 0.1, "amsgrad": True}, {}),
+    (optim.Adam, adam_reference, {"lr": 0.1, "bias_correction": False}, {}),
     (optim.AdamW, adam_reference, {"lr": 0.1, "weight_decay": 0.3}, {"decoupled": True}),
     (optim.AdamW, adam_reference, {"lr": 0.1, "amsgrad": True},
      {"decoupled": True, "weight_decay": 0.01}),
+    (optim.SparseAdam, sparse_adam_reference, {"lr": 0.1}, {}),
+    (optim.SparseAdam, sparse_adam_reference,
+     {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3, "maximize": True}, {}),
+    (optim.Adamax, adamax_reference, {"lr": 0.1}, {}),
+    (optim.Adamax, adamax_reference,
+     {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.3, "maximize": True}, {}),
+    (optim.NAdam, nadam_reference, {"lr": 0.1, "weight_decay": 0.3, "maximize": True}, {}),
+    (optim.NAdam, nadam_reference,
+     {"lr": 0.1, "momentum_decay": 0.1, "weight_decay": 0.3, "decoupled_weight_decay": True}, {}),
+    (optim.RAdam, radam_reference, {"lr": 0.1, "weight_decay": 0.3, "maximize": True}, {}),
+    (optim.RAdam, radam_reference,
+     {"lr": 0.1, "betas": (0.5, 0.8), "weight_decay": 0.3, "decoupled_weight_decay": True}, {}),
+    (optim.Lion, lion_reference, {"lr": 0.1}, {}),
+    (optim.Lion, lion_reference,
+     {"lr": 0.1, "betas": (0.5, 0.7), "weight_decay": 0.3, "maximize": True}, {}),
+    (optim.LAMB, lamb_reference, {"lr": 0.1}, {}),
+    (optim.LAMB, lamb_reference,
+     {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.3, "maximize": True}, {}),
 ]  # fmt: skip
 
 
@@ -80,8 +243,9 @@ def test_steps_follow_the_formula(kind, reference, options, extra, dtype):
     values = [p.detach().numpy().astype(np.float64) for p in parameters]
     memories = [{} for _ in parameters]
     optimizer = kind(parameters, **options)
-    for step in range(5):
+    for step in range(12):
         set_gradients(parameters)
+        parameters[2].grad[1] = 0  # a row that a batch does not reach
         if step == 1:
             parameters[0].grad = None  # is skipped, and its own step count stands still
         for i, parameter in enumerate(parameters):
@@ -95,14 +259,15 @@ def test_steps_follow_the_formula(kind, reference, options, extra, dtype):
 
 
 def test_strided_parameters_and_gradients():
-    for kind, reference in ((optim.SGD, sgd_reference), (optim.Adam, adam_reference)):
+    for kind, reference in {kind: reference for kind, reference, _, _ in CASES}.items():
         base = mg.tensor(np.random.standard_normal((4, 6)))
         parameter = base.t()[::2].requires_grad_()
         value = parameter.detach().numpy().copy()
         gradient = mg.tensor(np.random.standard_normal((4, 3))).t()
         parameter.grad = gradient
         kind([parameter], lr=0.1).step()
-        expected = reference(value, gradient.numpy(), {}, lr=0.1)
+        extra = {"weight_decay": 0.01, "decoupled": True} if kind is optim.AdamW else {}
+        expected = reference(value, gradient.numpy(), {}, lr=0.1, **extra)
         np.testing.assert_allclose(parameter.detach().numpy(), expected, 1e-12)
 
 
@@ -256,9 +421,10 @@ def test_closure_runs_with_gradients_and_gives_the_loss():
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [(optim.SGD, {"momentum": 0.9, "dampening": 0.5}), (optim.Adam, {}), (optim.AdamW, {})],
+    [(kind, {k: v for k, v in options.items() if k != "lr"}) for kind, _, options, _ in CASES],
 )
-def test_a_replayed_step_sees_new_hyperparameters(kind, options):
+@pytest.mark.parametrize("first", ["eager", "recorded"])
+def test_a_replayed_step_sees_new_hyperparameters(kind, options, first):
     def train(replay):
         mg.manual_seed(1)
         p = nn.Parameter(mg.randn(5))
@@ -269,16 +435,17 @@ def test_a_replayed_step_sees_new_hyperparameters(kind, options):
             (p * p).sum().backward()
             optimizer.step()
 
-        step()
+        if first == "eager":
+            step()
         with record() as plan:
             step()
-        for index in range(4):
+        for index in range(6):
             optimizer.param_groups[0]["lr"] = 0.1 / (index + 2)
             if replay:
                 plan.replay()
             else:
                 step()
-        return p.tolist(), optimizer.state_dict()["state"][0]
+        return p.tolist(), dict(optimizer.state[p])
 
     eager, eager_state = train(False)
     replayed, replayed_state = train(True)
@@ -323,6 +490,22 @@ def test_a_replayed_network_is_the_eager_one(momentum):
     assert loss == replayed_loss
     for name, value in state.items():
         assert value.tolist() == replayed[name].tolist(), name
+
+
+def test_a_plan_refuses_another_form_of_its_step():
+    for kind, switch in ((optim.SGD, "momentum"), (optim.Adam, "amsgrad"),
+                         (optim.RMSprop, "centered")):  # fmt: skip
+        p, optimizer = one(kind, lr=0.1)
+        with record() as plan:
+            optimizer.step()
+        optimizer.param_groups[0][switch] = 0.5
+        before = p.tolist()
+        with pytest.raises(RuntimeError, match=f"{kind.__name__}.step: .* record it again"):
+            plan.replay()
+        assert p.tolist() == before
+        optimizer.step()  # anew, with more to remember
+        with pytest.raises(RuntimeError, match="record it again"):
+            plan.replay()
 
 
 def test_a_plan_survives_load_state_dict():
@@ -530,6 +713,13 @@ BAD = [
     (lambda: optim.Adam(P, betas=(0, 0.9)), ValueError, "betas must be either both floats"),
     (lambda: optim.Adam(P, weight_decay=-1), ValueError, "Invalid weight_decay value: -1"),
     (lambda: optim.Adam(P, fused=True, differentiable=True), RuntimeError, "does not support"),
+    (lambda: optim.Adam(P, betas=(mg.ones(2), mg.ones(2) / 2)), (ValueError, RuntimeError), "."),
+    (lambda: optim.SparseAdam(P, lr=0.0), ValueError, "Invalid learning rate: 0.0"),
+    (lambda: optim.Lion(P, betas=(0.5, 1.5)), ValueError, "Invalid beta parameter at index 1: 1.5"),
+    (lambda: optim.Lion(P, weight_decay=-1), ValueError, "Invalid weight_decay value: -1"),
+    (lambda: optim.LAMB(P, eps=-1), ValueError, "Invalid epsilon value: -1"),
+    (lambda: optim.LAMB(P, lr=-1), ValueError, "Invalid learning rate: -1"),
+    (lambda: optim.Lion(P, differentiable=True), NotImplementedError, "differentiable=True"),
     (lambda: optim.SGD(P).add_param_group([]), TypeError, "param_group must be a dict"),
     (lambda: optim.Optimizer(P, {}).step(), NotImplementedError, "^$"),
 ]  # fmt: skip
@@ -548,12 +738,13 @@ def test_gradient_of_another_dtype_names_the_parameter():
         optimizer.step()
 
 
-def test_the_same_bits_for_any_number_of_threads():
+@pytest.mark.parametrize("kind", [optim.AdamW, optim.LAMB, optim.SparseAdam, optim.Rprop])
+def test_the_same_bits_for_any_number_of_threads(kind):
     def run(threads):
         mg.set_num_threads(threads)
         mg.manual_seed(3)
         p = nn.Parameter(mg.randn(100_003))
-        optimizer = optim.AdamW([p], lr=0.1)
+        optimizer = kind([p], lr=0.1)
         for _ in range(3):
             p.grad = mg.randn(100_003)
             optimizer.step()

@@ -1,5 +1,25 @@
 /* see ../optimizer.h */
+#define BOTH(base)                                                                                 \
+    {[MG_FLOAT32] = OTHER_NAME(base, float32), [MG_FLOAT64] = OTHER_NAME(base, float64)}
 .optimizer = {
-    .sgd = {[MG_FLOAT32] = OTHER_NAME(sgd, float32), [MG_FLOAT64] = OTHER_NAME(sgd, float64)},
-    .adam = {[MG_FLOAT32] = OTHER_NAME(adam, float32), [MG_FLOAT64] = OTHER_NAME(adam, float64)},
+    .update =
+        {
+#define OPTIMIZER(name, numbers, states, counters, writer)                                         \
+    [MG_OPTIMIZER_##name] = BOTH(name##_update),
+#include "../optimizer.def"
+#undef OPTIMIZER
+        },
+    .measure =
+        {
+#define OPTIMIZER(name, numbers, states, counters, writer)
+#define MEASURED(name, numbers, states, counters, writer)                                          \
+    [MG_OPTIMIZER_##name] = BOTH(name##_measure),
+#include "../optimizer.def"
+#undef OPTIMIZER
+        },
+    .squares = BOTH(clip_squares),
+    .largest = BOTH(clip_largest),
+    .scale = BOTH(clip_scale),
+    .clamp = BOTH(clip_clamp),
 },
+#undef BOTH

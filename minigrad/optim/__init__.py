@@ -6,9 +6,20 @@ Each module lists its public names in its ``__all__``.
 from typing import Any as _Any
 
 from . import lr_scheduler
+from .adadelta import *
+from .adagrad import *
 from .adam import *
+from .adamax import *
+from .asgd import *
+from .lamb import *
+from .lion import *
+from .nadam import *
 from .optimizer import *
+from .radam import *
+from .rmsprop import *
+from .rprop import *
 from .sgd import *
+from .sparse_adam import *
 
 
 def __getattr__(name: str) -> _Any:

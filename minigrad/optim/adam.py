@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import array as arrays
-from ..dtypes import float32
-from ..kernels import NULL, check, lib
-from ..tensor import Tensor, wrap
-from .fused import FusedOptimizer, Launch
+from ..tensor import Tensor
+from .fused import Form, FusedOptimizer
 from .group import Layout, ParameterGroup
-from .optimizer import check_hints, check_numbers
-from .sgd import zeros_like
+from .optimizer import check_betas, check_hints, check_numbers, check_rate
 
 __all__ = ["Adam", "AdamW"]
 
-_step = lib.mg_adam
-
-
-class _AdamLaunch(Launch):
-    __slots__ = ("averages", "max_squares", "squares", "steps")
-
-    averages: Any
-    max_squares: Any
-    squares: Any
-    steps: Any
+_PLAIN = Form("adam", ("step",), ("exp_avg", "exp_avg_sq"))
+_AMSGRAD = Form("adam_amsgrad", ("step",), ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"))
 
 
 class Adam(FusedOptimizer):
@@ -34,21 +22,15 @@ class Adam(FusedOptimizer):
     m = β1 · m + (1 - β1) · g;  v = β2 · v + (1 - β2) · g²;
     p -= lr · (m / (1 - β1ᵗ)) / (√(v / (1 - β2ᵗ)) + eps), with `amsgrad` the largest v so far.
     With `decoupled_weight_decay`, p shrinks by lr · weight_decay instead (AdamW).
+    Without `bias_correction` (for study) both divisions by 1 - βᵗ are left out: since m grows to
+    its size in some 1 / (1 - β1) steps and v in 1 / (1 - β2), the first steps are far too large.
     `foreach`, `capturable` and `fused` change nothing: each step is one launch for each group.
     """
 
     _layout = Layout(
-        slots=(
-            ("lr", None),
-            ("betas", 0),
-            ("betas", 1),
-            ("eps", None),
-            ("weight_decay", None),
-            ("amsgrad", None),
-            ("maximize", None),
-            ("decoupled_weight_decay", None),
-        ),
-        structural="amsgrad",
+        (("betas", 0), ("betas", 1), "eps", "bias_correction"),
+        structural=("amsgrad",),
+        absent=(("bias_correction", 1.0),),
     )
 
     def __init__(
@@ -66,20 +48,26 @@ class Adam(FusedOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
+        bias_correction: bool = True,
     ) -> None:
-        if isinstance(lr, Tensor) and lr.numel() != 1:
-            raise ValueError("Tensor lr must be 1-element")
         if isinstance(lr, Tensor) and foreach and not capturable:
             raise ValueError(
                 "lr as a Tensor is not supported for capturable=False and foreach=True"
             )
-        check_numbers([("learning rate", lr), ("epsilon value", eps)])
-        for index, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {index}: {beta}")
+        check_rate(lr)
+        check_numbers([("epsilon value", eps)])
+        check_betas(betas)
         check_numbers([("weight_decay value", weight_decay)])
         if not any(all(isinstance(beta, kind) for beta in betas) for kind in (float, Tensor)):
             raise ValueError("betas must be either both floats or both Tensors")
+        for index, beta in enumerate(betas):
+            if isinstance(beta, Tensor) and foreach and not capturable:
+                raise ValueError(
+                    f"betas[{index}] as a Tensor is not supported for capturable=False and "
+                    "foreach=True"
+                )
+            if isinstance(beta, Tensor) and beta.numel() != 1:
+                raise ValueError(f"Tensor betas[{index}] must be 1-element")
         check_hints(foreach, fused, differentiable)
         defaults = {
             "lr": lr,
@@ -94,35 +82,12 @@ class Adam(FusedOptimizer):
             "fused": fused,
             "decoupled_weight_decay": decoupled_weight_decay,
         }
+        if not bias_correction:  # by default, groups have torch's keys
+            defaults["bias_correction"] = False
         super().__init__(params, defaults)
 
-    def _make_launch(self, group: ParameterGroup, parameters: list[Tensor]) -> _AdamLaunch:
-        launch = _AdamLaunch(parameters, [self.state[parameter] for parameter in parameters])
-        names = ["exp_avg", "exp_avg_sq"] + (["max_exp_avg_sq"] if group["amsgrad"] else [])
-        for parameter, state in zip(parameters, launch.states, strict=True):
-            state["step"] = _step_count(state.get("step", 0.0))
-            for name in names:
-                if state.get(name) is None:
-                    state[name] = zeros_like(parameter)
-        launch.steps = launch.remember("step")
-        launch.averages = launch.remember("exp_avg")
-        launch.squares = launch.remember("exp_avg_sq")
-        launch.max_squares = launch.remember("max_exp_avg_sq") if group["amsgrad"] else NULL
-        return launch
-
-    def _launch(self, group: ParameterGroup, launch: _AdamLaunch) -> None:
-        check(
-            _step(
-                launch.count,
-                launch.pointers,
-                launch.gradients,
-                launch.averages,
-                launch.squares,
-                launch.max_squares,
-                launch.steps,
-                group.memory,
-            )
-        )
+    def _form(self, group: ParameterGroup) -> Form:
+        return _AMSGRAD if group["amsgrad"] else _PLAIN
 
 
 class AdamW(Adam):
@@ -142,6 +107,7 @@ class AdamW(Adam):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        bias_correction: bool = True,
     ) -> None:
         super().__init__(
             params,
@@ -156,16 +122,10 @@ class AdamW(Adam):
             differentiable=differentiable,
             fused=fused,
             decoupled_weight_decay=True,
+            bias_correction=bias_correction,
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for group in self.param_groups:
             group["decoupled_weight_decay"] = True
-
-
-def _step_count(value: Any) -> Tensor:
-    """The number of steps taken as a 0-d float32 tensor, which the kernel counts up."""
-    if isinstance(value, Tensor) and value.dtype == float32 and value.dim() == 0:
-        return value
-    return wrap(arrays.from_data(float(value), float32))

@@ -9,10 +9,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..kernels import NULL, Array, ffi
-from ..tensor import Tensor
+from .. import array as arrays
+from ..dtypes import float32
+from ..kernels import NULL, Array, check, ffi, find_optimizer, lib
+from ..tensor import Tensor, wrap
 from .group import ParameterGroup
 from .optimizer import Optimizer, run_closure
+
+__all__: list[str] = []
+
+_step = lib.mg_optimize
+_HANDLES = ffi.typeof("mg_array *[]")
+
+
+class Form:
+    """A form of an optimizer's step: its row in ``csrc/optimizer.def``, and what it remembers.
+
+    `counters` are 0-d float32 tensors (such as the number of steps taken), `states` tensors like
+    the parameter; both by their names in the optimizer's `state`, in the order of the formula.
+    """
+
+    __slots__ = ("counters", "index", "states")
+
+    def __init__(self, name: str, counters: tuple[str, ...], states: tuple[str, ...]) -> None:
+        self.index = find_optimizer(name)
+        self.counters = counters
+        self.states = states
 
 
 class Launch:
@@ -20,36 +42,43 @@ class Launch:
 
     __slots__ = (
         "count",
+        "counters",
+        "form",
         "gradients",
         "parameters",
         "pointers",
         "remembered",
         "some",
-        "started",
         "states",
         "_arrays",
+        "_entries",
         "_kept",
     )
 
-    def __init__(self, parameters: list[Tensor], states: list[dict[str, Any]]) -> None:
+    def __init__(self, form: Form, parameters: list[Tensor], entries: list[dict[str, Any]]) -> None:
+        self.form = form.index
         self.parameters = parameters
-        self.states = states
         self.count = len(parameters)
+        self._entries = entries
         self._arrays: list[Array] = [parameter._array for parameter in parameters]
-        self.pointers = ffi.new("mg_array *[]", self._arrays)
-        self.gradients = ffi.new("mg_array *[]", self.count)
+        self.pointers = ffi.new(_HANDLES, self._arrays)
+        self.gradients = ffi.new(_HANDLES, self.count)
         self.some = False  # whether any parameter has a gradient
-        self.started: Any = NULL
         self.remembered: list[tuple[dict[str, Any], str, Tensor]] = []
-        self._kept: list[Array] = []
+        self._kept: list[Array] = []  # a tensor lets go of its handle when its `data` is replaced
+        self.counters = self._remember(form.counters)
+        self.states = self._remember(form.states)
 
-    def remember(self, name: str) -> Any:
-        """A C array of the tensors of that name in all states."""
-        tensors = [state[name] for state in self.states]
-        self.remembered += [(s, name, t) for s, t in zip(self.states, tensors, strict=True)]
-        handles = [tensor._array for tensor in tensors]
-        self._kept += handles  # a tensor lets go of its handle when its `data` is replaced
-        return ffi.new("mg_array *[]", handles)
+    def _remember(self, names: tuple[str, ...]) -> Any:
+        """A C array of the tensors of these names in all entries, all of the first name first."""
+        found = [(entry, name, entry[name]) for name in names for entry in self._entries]
+        self.remembered += found
+        return self.keep([tensor._array for _, _, tensor in found])
+
+    def keep(self, handles: list[Array]) -> Any:
+        """A C array of handles, which live as long as this launch."""
+        self._kept += handles
+        return ffi.new(_HANDLES, handles)
 
     def refresh(self, state: Any) -> bool:
         """Takes the present gradients; False where something else has changed, too."""
@@ -68,7 +97,7 @@ class Launch:
             if parameter._array is not array:
                 return False
         if self.remembered:
-            for parameter, entry in zip(self.parameters, self.states):  # noqa: B905  (hot)
+            for parameter, entry in zip(self.parameters, self._entries):  # noqa: B905  (hot)
                 if state.get(parameter) is not entry:
                     return False
             for entry, name, tensor in self.remembered:
@@ -131,8 +160,56 @@ class FusedOptimizer(Optimizer):
         group.launches = launches
         return launches
 
-    def _make_launch(self, group: ParameterGroup, parameters: list[Tensor]) -> Any:
+    def _make_launch(self, group: ParameterGroup, parameters: list[Tensor]) -> Launch:
+        form = self._form(group)
+        group.set_form(form.index)
+        if not form.counters and not form.states:
+            return Launch(form, parameters, [])
+        entries = [self.state[parameter] for parameter in parameters]
+        for parameter, entry in zip(parameters, entries, strict=True):
+            self._complete(group, form, parameter, entry)
+        return Launch(form, parameters, entries)
+
+    def _complete(
+        self, group: ParameterGroup, form: Form, parameter: Tensor, entry: dict[str, Any]
+    ) -> None:
+        """Brings into the state of a parameter what the form remembers and is not there yet."""
+        for name in form.counters:
+            value = entry.get(name)
+            entry[name] = as_counter(self._initial(group, name) if value is None else value)
+        for name in form.states:
+            if entry.get(name) is None:
+                entry[name] = full_like(parameter, self._initial(group, name))
+
+    def _form(self, group: ParameterGroup) -> Form:
+        """The form of the step that the group's hyperparameters ask for."""
         raise NotImplementedError
 
-    def _launch(self, group: ParameterGroup, launch: Any) -> None:
-        raise NotImplementedError
+    def _initial(self, group: ParameterGroup, name: str) -> float:
+        """What the counter or the state of that name is filled with before the first step."""
+        return 0.0
+
+    def _launch(self, group: ParameterGroup, launch: Launch) -> None:
+        check(
+            _step(
+                launch.form,
+                launch.count,
+                launch.pointers,
+                launch.gradients,
+                launch.states,
+                launch.counters,
+                group.memory,
+            )
+        )
+
+
+def full_like(parameter: Tensor, value: float = 0.0) -> Tensor:
+    """A contiguous tensor of the parameter's shape and dtype, to remember something in."""
+    return wrap(arrays.filled(parameter.shape, parameter.dtype, value))
+
+
+def as_counter(value: Any) -> Tensor:
+    """A number as a 0-d float32 tensor, which the kernel counts up."""
+    if isinstance(value, Tensor) and value.dtype == float32 and value.dim() == 0:
+        return value
+    return wrap(arrays.filled((), float32, float(value)))

@@ -12,19 +12,30 @@ from typing import Any, NamedTuple
 
 from .. import array as arrays
 from ..dtypes import float64
-from ..kernels import check, fail, ffi, lib
+from ..kernels import Array, check, ffi, lib
 from ..tensor import Tensor
+
+# What stands first in the memory of every group: MG_HYPER_... in csrc/optimizer_numbers.h.
+_COMMON = (
+    ("lr", None),
+    ("weight_decay", None),
+    ("maximize", None),
+    ("decoupled_weight_decay", None),
+)
+_FORM, _FIRST, _MOST = 0, 1, 12
 
 
 class Layout(NamedTuple):
-    """What the kernel reads, in order: names, with an index where the value is a tuple.
+    """What the kernel reads beyond what all have, in order: names, with an index into a tuple.
 
-    A `structural` hyperparameter decides what is remembered of each parameter: when it changes
-    between 0 and something else, the launches are prepared anew.
+    A `structural` hyperparameter decides what is remembered of each parameter: when it is switched
+    on or off, the launches are prepared anew. `absent` has the numbers that stand for names which a
+    group does not have, where that is not 0.
     """
 
-    slots: tuple[tuple[str, int | None], ...] = ()
-    structural: str = ""
+    own: tuple[str | tuple[str, int], ...] = ()
+    structural: tuple[str, ...] = ()
+    absent: tuple[tuple[str, float], ...] = ()
 
 
 class ParameterGroup(dict[str, Any]):
@@ -42,14 +53,19 @@ class ParameterGroup(dict[str, Any]):
         self.idle: list[Tensor] = []
         self._structural = layout.structural
         self._places: dict[str, list[tuple[int, int | None]]] = {}
-        for slot, (name, index) in enumerate(layout.slots):
+        own = ((name, None) if isinstance(name, str) else name for name in layout.own)
+        for slot, (name, index) in enumerate((*_COMMON, *own), _FIRST):
             self._places.setdefault(name, []).append((slot, index))
-        self.memory = arrays.empty((max(len(layout.slots), 1),), float64)
-        self._numbers = ffi.cast("double *", lib.mg_host_data(self.memory) or fail())
+        self.memory = arrays.filled((_MOST,), float64, 0.0)
+        self._numbers = ffi.cast("double *", self.memory.data)
         self._tensors: dict[int, tuple[Any, Tensor]] = {}
-        for name in self._places:
+        absent = dict(layout.absent)
+        for name, places in self._places.items():
             if name in self:
                 self._write(name)
+            else:
+                for slot, _ in places:
+                    self._numbers[slot] = absent.get(name, 0.0)
 
     def _write(self, name: str) -> None:
         if name == "params":
@@ -63,14 +79,24 @@ class ParameterGroup(dict[str, Any]):
             else:
                 self._numbers[slot] = float(value)
 
+    def set_form(self, form: int) -> None:
+        """Notes which form of the step is in use, by its number in the C core."""
+        self._numbers[_FORM] = form
+
+    def number(self, name: str) -> Array:
+        """The number of that name in the memory: a 0-d float64 array, which follows it."""
+        (slot, _), *_ = self._places[name]
+        return arrays.as_strided(self.memory, (), (), slot)
+
     def copy_tensors(self) -> None:
         """Brings the hyperparameters that are given as tensors into the memory."""
         for place, value in self._tensors.values():
             check(lib.mg_copy(place, value._array))
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name == self._structural and bool(value) != bool(self.get(name)):
+        if name in self._structural and bool(value) != bool(self.get(name)):
             self.launches = None
+            self._numbers[_FORM] = -1  # a plan that has the old form refuses to go on
         super().__setitem__(name, value)
         self._write(name)
 

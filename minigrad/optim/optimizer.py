@@ -386,3 +386,17 @@ def check_numbers(numbers: Iterable[tuple[str, Any]]) -> None:
     for title, value in numbers:
         if not value >= 0.0:
             raise ValueError(f"Invalid {title}: {value}")
+
+
+def check_rate(lr: Any) -> None:
+    """Raises ValueError for a learning rate below 0, and for a tensor of several elements."""
+    if isinstance(lr, Tensor) and lr.numel() != 1:
+        raise ValueError("Tensor lr must be 1-element")
+    check_numbers([("learning rate", lr)])
+
+
+def check_betas(betas: Iterable[Any]) -> None:
+    """Raises ValueError for a decay rate outside of [0, 1)."""
+    for index, beta in enumerate(betas):
+        if not 0.0 <= beta < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {index}: {beta}")

@@ -5,22 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from .. import array as arrays
-from ..dtypes import uint8
-from ..kernels import NULL, check, lib
-from ..tensor import Tensor, wrap
-from .fused import FusedOptimizer, Launch
+from ..dtypes import float32
+from ..tensor import Tensor
+from .fused import Form, FusedOptimizer, Launch, full_like
 from .group import Layout, ParameterGroup
-from .optimizer import check_hints, check_numbers
+from .optimizer import check_hints, check_numbers, check_rate
 
 __all__ = ["SGD"]
 
-_step = lib.mg_sgd
-
-
-class _SGDLaunch(Launch):
-    __slots__ = ("buffers",)
-
-    buffers: Any
+_PLAIN = Form("sgd", (), ())
+_MOMENTUM = Form("sgd_momentum", (), ("momentum_buffer",))
 
 
 class SGD(FusedOptimizer):
@@ -32,13 +26,7 @@ class SGD(FusedOptimizer):
     `foreach` and `fused` change nothing: each step is one launch for each group.
     """
 
-    _layout = Layout(
-        slots=tuple(
-            (name, None)
-            for name in ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
-        ),
-        structural="momentum",
-    )
+    _layout = Layout(("momentum", "dampening", "nesterov"), structural=("momentum",))
 
     def __init__(
         self,
@@ -54,15 +42,8 @@ class SGD(FusedOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        if isinstance(lr, Tensor) and lr.numel() != 1:
-            raise ValueError("Tensor lr must be 1-element")
-        check_numbers(
-            [
-                ("learning rate", lr),
-                ("momentum value", momentum),
-                ("weight_decay value", weight_decay),
-            ]
-        )
+        check_rate(lr)
+        check_numbers([("momentum value", momentum), ("weight_decay value", weight_decay)])
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         check_hints(foreach, fused, differentiable)
@@ -79,36 +60,22 @@ class SGD(FusedOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _make_launch(self, group: ParameterGroup, parameters: list[Tensor]) -> _SGDLaunch:
+    def _form(self, group: ParameterGroup) -> Form:
+        return _MOMENTUM if group["momentum"] else _PLAIN
+
+    def _make_launch(self, group: ParameterGroup, parameters: list[Tensor]) -> Launch:
         if not group["momentum"]:
-            launch = _SGDLaunch(parameters, [])
-            launch.buffers = NULL
-            return launch
-        launch = _SGDLaunch(parameters, [self.state[parameter] for parameter in parameters])
-        # A buffer that is new takes the first gradient as it is: the kernel sees a 0 here, and sets
-        # 1.
-        started = [state.get("momentum_buffer") is not None for state in launch.states]
-        launch.started = arrays.from_data(started, uint8)
-        for parameter, state in zip(parameters, launch.states, strict=True):
-            if state.get("momentum_buffer") is None:
-                state["momentum_buffer"] = zeros_like(parameter)
-        launch.buffers = launch.remember("momentum_buffer")
-        return launch
-
-    def _launch(self, group: ParameterGroup, launch: _SGDLaunch) -> None:
-        check(
-            _step(
-                launch.count,
-                launch.pointers,
-                launch.gradients,
-                launch.buffers,
-                launch.started,
-                group.memory,
-            )
+            return super()._make_launch(group, parameters)
+        # A buffer that is new takes the first gradient as it is: its counter, which is no part of
+        # the state, says so to the kernel.
+        entries = [self.state[parameter] for parameter in parameters]
+        known = [entry.get("momentum_buffer") is not None for entry in entries]
+        started = arrays.from_data(known, float32)
+        for parameter, entry in zip(parameters, entries, strict=True):
+            if entry.get("momentum_buffer") is None:
+                entry["momentum_buffer"] = full_like(parameter)
+        launch = super()._make_launch(group, parameters)
+        launch.counters = launch.keep(
+            [arrays.as_strided(started, (), (), i) for i in range(launch.count)]
         )
-
-
-def zeros_like(parameter: Tensor) -> Tensor:
-    """Zeros of the parameter's shape and dtype, contiguous, to remember something in."""
-    array = arrays.empty(parameter.shape, parameter.dtype)
-    return wrap(array).zero_()
+        return launch
