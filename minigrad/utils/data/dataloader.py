@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ...kernels import Array, ffi, lib, own
+from ...kernels import Array, lib, own
 from ...ops.creation import arange
-from ...tensor import Tensor, wrap
+from ...ops.random import randint
+from ...tensor import Tensor
 from .collate import default_collate, default_convert
-from .dataset import Dataset, IterableDataset, Subset, TensorDataset
+from .dataset import IterableDataset
+from .fetch import StreamEnded, as_indices, make_fetch, make_gather, tensors_behind
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+
+if TYPE_CHECKING:
+    from .parallel import WorkerIterator
 
 
 class DataLoader:
     """Iterates over a dataset in batches; each iteration starts over, in a new order if shuffled.
 
-    Arguments and defaults are torch's. `num_workers` above 0 is not implemented: batches are made
-    in this process. A TensorDataset (or a Subset of one) with the default collation gives each
-    batch by one indexing call for each tensor; so does any dataset with a method ``whole_tensors``
-    that returns the tuple of tensors whose rows are its samples (or None: not this time).
+    Arguments and defaults are torch's; see https://docs.pytorch.org/docs/stable/data.html. A
+    TensorDataset (or a Subset of one) with the default collation gives each batch by one indexing
+    call for each tensor; so does any dataset with a method ``whole_tensors`` that returns the tuple
+    of tensors whose rows are its samples (or None: not this time). Such data are read fastest
+    without workers.
+
+    `num_workers` processes make the batches ahead, each up to `prefetch_factor` (2). The order of
+    the samples is drawn in this process, so a seed gives the same one for any number of workers.
+    Random numbers that a dataset draws differ between workers: each is seeded with a number from
+    `generator` plus its own. An exception in a worker is raised here, with the worker's traceback;
+    a worker that dies raises RuntimeError.
     """
 
     dataset: Any
@@ -53,9 +64,7 @@ class DataLoader:
         pin_memory_device: str = "",
         in_order: bool = True,
     ) -> None:
-        _check_workers(
-            num_workers, timeout, prefetch_factor, persistent_workers, multiprocessing_context
-        )
+        _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
         self._iterable = isinstance(dataset, IterableDataset)
         if self._iterable:
             _check_iterable(shuffle, sampler, batch_sampler)
@@ -87,8 +96,9 @@ class DataLoader:
         self.worker_init_fn = worker_init_fn
         self.multiprocessing_context = multiprocessing_context
         self.generator = generator
-        self.prefetch_factor = prefetch_factor
+        self.prefetch_factor = 2 if num_workers > 0 and prefetch_factor is None else prefetch_factor
         self.in_order = in_order
+        self._iterator: WorkerIterator | None = None  # of persistent workers
         self._initialized = True
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -106,51 +116,60 @@ class DataLoader:
             return count
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
+    @property
+    def multiprocessing_context(self) -> Any:
+        """How workers are started: a context of `multiprocessing`, or None for the default one."""
+        return self._context
+
+    @multiprocessing_context.setter
+    def multiprocessing_context(self, value: Any) -> None:
+        self._context = None if value is None else _find_context(value, self.num_workers)
+
     def __iter__(self) -> Iterator[Any]:
-        if self._iterable:
-            return self._iterate_stream()
-        if self.batch_sampler is None:
-            return (self.collate_fn(self.dataset[index]) for index in self.sampler)
-        found = _tensors_behind(self.dataset)
+        # Drawn with any number of workers, so that what comes after it is the same.
+        drawn = randint(0, (1 << 63) - 1, (), generator=self.generator)
+        if self.num_workers > 0:
+            return self._iterate_workers(int(drawn.item()))
+        if self._iterable or self.batch_sampler is None:
+            return self._iterate_fetch()
+        found = tensors_behind(self.dataset)
         if found is not None and self.collate_fn is default_collate:
             return self._iterate_tensors(*found)
-        return self._iterate_samples()
+        return self._iterate_fetch()
 
-    def _iterate_stream(self) -> Iterator[Any]:
-        samples = iter(self.dataset)
-        if self.batch_size is None:
-            for sample in samples:
-                yield self.collate_fn(sample)
-            return
-        while batch := list(itertools.islice(samples, self.batch_size)):
-            if len(batch) < self.batch_size and self.drop_last:
+    def _iterate_workers(self, base_seed: int) -> WorkerIterator:
+        from .parallel import WorkerIterator  # multiprocessing takes time to import
+
+        if not self.persistent_workers:
+            return WorkerIterator(self, base_seed)
+        if self._iterator is None or self._iterator.closed:
+            self._iterator = WorkerIterator(self, base_seed)
+        else:
+            self._iterator.restart()
+        return self._iterator
+
+    def _iterate_fetch(self) -> Iterator[Any]:
+        batched = self.batch_sampler is not None
+        fetch = make_fetch(self.dataset, self.collate_fn, batched, self.drop_last)
+        for indices in self.batch_sampler if batched else self.sampler:
+            try:
+                batch = fetch(indices)
+            except StreamEnded:
                 return
-            yield self.collate_fn(batch)
-
-    def _iterate_samples(self) -> Iterator[Any]:
-        dataset = self.dataset
-        fetch = getattr(dataset, "__getitems__", None)
-        for indices in self.batch_sampler:
-            yield self.collate_fn(fetch(indices) if fetch else [dataset[i] for i in indices])
+            yield batch
 
     def _iterate_tensors(self, tensors: tuple[Tensor, ...], rows: Tensor | None) -> Iterator[Any]:
         """Batches of a TensorDataset: the rows of each by one indexing call for each tensor."""
-        index = ffi.new("mg_array *[]", 1)
-        sources = [each._array for each in tensors]
-        follows_gradients = any(each.requires_grad for each in tensors)
+        gather = make_gather(tensors)
         for chosen in self._chosen_rows(rows):
-            if follows_gradients:
-                yield [each[wrap(chosen)] for each in tensors]
-            else:
-                index[0] = chosen
-                yield [wrap(own(_gather(source, 1, index))) for source in sources]
+            yield gather(chosen)
 
     def _chosen_rows(self, rows: Tensor | None) -> Iterator[Array]:
         """The rows of each batch as an array of int64."""
         order = self._order()
         if order is None:  # samplers of one's own
             for indices in self.batch_sampler:
-                chosen = _as_indices(indices)
+                chosen = as_indices(indices)
                 yield (chosen if rows is None else rows[chosen])._array
             return
         if rows is not None:
@@ -174,7 +193,6 @@ class DataLoader:
         return None
 
 
-_gather = lib.mg_index
 _view = lib.mg_as_strided
 _FIXED = (
     "batch_size",
@@ -193,38 +211,8 @@ class _Endless(Sampler[None]):
         return itertools.repeat(None)
 
 
-def _tensors_behind(dataset: Dataset[Any]) -> tuple[tuple[Tensor, ...], Tensor | None] | None:
-    """The tensors of a TensorDataset and, for subsets of one, which rows of them; else None."""
-    rows: Tensor | None = None
-    while type(dataset) is Subset:
-        chosen = _as_indices(dataset.indices)
-        rows = chosen if rows is None else chosen[rows]
-        dataset = dataset.dataset
-    whole = getattr(dataset, "whole_tensors", None)
-    if whole is not None:
-        found = whole()
-        return None if found is None else (found, rows)
-    if not isinstance(dataset, TensorDataset) or hasattr(dataset, "__getitems__"):
-        return None
-    if type(dataset).__getitem__ is not TensorDataset.__getitem__:
-        return None
-    return dataset.tensors, rows
-
-
-def _as_indices(indices: Any) -> Tensor:
-    """Indices in any sequence as an int64 tensor."""
-    values = np.asarray(indices)
-    if values.size and values.dtype.kind not in "iu":
-        raise TypeError(f"DataLoader: indices should be integers, but got {values.dtype} values")
-    return Tensor(values.astype(np.int64))
-
-
 def _check_workers(
-    num_workers: int,
-    timeout: float,
-    prefetch_factor: int | None,
-    persistent_workers: bool,
-    multiprocessing_context: Any,
+    num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool
 ) -> None:
     if num_workers < 0:
         raise ValueError(
@@ -233,23 +221,48 @@ def _check_workers(
         )
     if timeout < 0:
         raise ValueError("timeout option should be non-negative")
-    if num_workers > 0:
-        raise NotImplementedError(
-            f"DataLoader(num_workers={num_workers}) is not implemented; use num_workers=0: batches "
-            "are then made in this process, which for data in memory is the fastest way"
-        )
-    if prefetch_factor is not None:
+    if prefetch_factor is not None and num_workers == 0:
         raise ValueError(
             "prefetch_factor option could only be specified in multiprocessing. let num_workers > "
             "0 to enable multiprocessing, otherwise set prefetch_factor to None."
         )
-    if persistent_workers:
+    if prefetch_factor is not None and prefetch_factor < 0:
+        raise ValueError("prefetch_factor option should be non-negative")
+    if persistent_workers and num_workers == 0:
         raise ValueError("persistent_workers option needs num_workers > 0")
-    if multiprocessing_context is not None:
+    allowed = lib.mg_processor_limit()
+    if num_workers > allowed:
+        warnings.warn(
+            f"This DataLoader will create {num_workers} worker processes in total, but this "
+            f"process may use {allowed} processors. Loading may be slow or even freeze; lower "
+            "the number of workers to avoid it.",
+            stacklevel=3,
+        )
+
+
+def _find_context(value: Any, num_workers: int) -> Any:
+    """The context of multiprocessing that an argument stands for."""
+    import multiprocessing.context
+
+    if num_workers == 0:
         raise ValueError(
             "multiprocessing_context can only be used with multi-process loading "
             f"(num_workers > 0), but got num_workers={num_workers}"
         )
+    if isinstance(value, str):
+        methods = multiprocessing.get_all_start_methods()
+        if value not in methods:
+            raise ValueError(
+                f"multiprocessing_context option should specify a valid start method in {methods}, "
+                f"but got multiprocessing_context={value!r}"
+            )
+        return multiprocessing.get_context(value)
+    if not isinstance(value, multiprocessing.context.BaseContext):
+        raise TypeError(
+            "multiprocessing_context option should be a valid context object or a string "
+            f"specifying the start method, but got multiprocessing_context={value}"
+        )
+    return value
 
 
 def _check_iterable(shuffle: Any, sampler: Any, batch_sampler: Any) -> None:

@@ -6,7 +6,11 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
-from ...ops.random import randint, randperm
+import numpy as np
+
+from ...dtypes import float64
+from ...ops.creation import as_tensor
+from ...ops.random import rand, randint, randperm
 from ...ops.shape import cat
 from ...tensor import Tensor
 
@@ -98,6 +102,73 @@ class SubsetRandomSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+class WeightedRandomSampler(Sampler[int]):
+    """`num_samples` indices, index i with a probability proportional to ``weights[i]``.
+
+    Without replacement no index is drawn twice, and weights count among those not drawn yet.
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[float],
+        num_samples: int,
+        replacement: bool = True,
+        generator: Any = None,
+    ) -> None:
+        if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0:
+            raise ValueError(
+                f"num_samples should be a positive integer value, but got num_samples={num_samples}"
+            )
+        if not isinstance(replacement, bool):
+            raise ValueError(
+                f"replacement should be a boolean value, but got replacement={replacement}"
+            )
+        self.weights = as_tensor(weights, dtype=float64)
+        if self.weights.dim() != 1:
+            raise ValueError(
+                "weights should be a 1d sequence but given weights have shape "
+                f"{tuple(self.weights.shape)}"
+            )
+        self.num_samples = num_samples
+        self.replacement = replacement
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[int]:
+        weights = self.weights.detach().numpy()
+        _check_weights(weights, self.num_samples, self.replacement)
+        count = self.num_samples if self.replacement else len(weights)
+        uniform = rand(count, dtype=float64, generator=self.generator).numpy()
+        if self.replacement:
+            # The index whose part of [0, sum of the weights) the number falls in.
+            ends = weights.cumsum()
+            chosen = np.searchsorted(ends, uniform * ends[-1], side="right")
+            chosen = np.minimum(chosen, weights.nonzero()[0][-1])  # rounded up to the sum
+        else:
+            # Exponential waiting times with these rates: who is first, second, ... is drawn by
+            # weight. Efraimidis and Spirakis (2006).
+            waits = np.full(count, np.inf)
+            positive = weights > 0
+            waits[positive] = -np.log1p(-uniform[positive]) / weights[positive]
+            chosen = waits.argsort(kind="stable")[: self.num_samples]
+        return iter(chosen.tolist())
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+def _check_weights(weights: np.ndarray, num_samples: int, replacement: bool) -> None:
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise RuntimeError("WeightedRandomSampler: weights contain either `inf`, `nan` or < 0")
+    positive = int((weights > 0).sum())
+    if positive == 0:
+        raise RuntimeError("WeightedRandomSampler: no weight is above 0")
+    if not replacement and num_samples > positive:
+        raise RuntimeError(
+            f"WeightedRandomSampler: cannot draw num_samples={num_samples} without replacement "
+            f"from {positive} indices with a weight above 0"
+        )
 
 
 class BatchSampler(Sampler[list[int]]):
