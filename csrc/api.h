@@ -171,14 +171,26 @@ mg_array *mg_avg_pool2d_backward(mg_array *grad_output, int64_t height, int64_t 
                                  const int64_t *geometry);
 
 /* ---- batch normalisation over (N, C, inner...). running_mean, running_var NULL: not tracked;
- * num_batches_tracked used where momentum < 0 (cumulative average). outputs: y, mean (C), 1/std
- * (C). training: statistics of the batch, else the running ones ---- */
+ * num_batches_tracked NULL or int64, counted up; momentum < 0: the average over all batches.
+ * outputs: y, mean (C), 1/std (C). training: statistics of the batch, else the running ones ---- */
 int mg_batch_norm(mg_array *input, mg_array *weight, mg_array *bias, mg_array *running_mean,
                   mg_array *running_var, mg_array *num_batches_tracked, int training,
                   double momentum, double eps, mg_array **outputs);
 /* outputs: grad_input, grad_weight (C), grad_bias (C) */
 int mg_batch_norm_backward(mg_array *grad_output, mg_array *input, mg_array *weight, mg_array *mean,
                            mg_array *inverse_std, int training, mg_array **outputs);
+
+/* ---- layer, RMS, group and instance normalisation over (N, groups, channels, inner): geometry is
+ * groups, channels, inner, and whether the mean is subtracted (if not, inner is 1); weight and bias
+ * NULL or groups * channels numbers. outputs: y, mean (N * groups; NULL where it is not
+ * subtracted), 1/std ---- */
+int mg_group_norm(mg_array *input, mg_array *weight, mg_array *bias, const int64_t *geometry,
+                  double eps, mg_array **outputs);
+/* outputs: grad_input, grad_weight, grad_bias, the last two shaped like weight, those of the bit
+ * mask `wanted` */
+int mg_group_norm_backward(mg_array *grad_output, mg_array *input, mg_array *weight, mg_array *mean,
+                           mg_array *inverse_std, const int64_t *geometry, int wanted,
+                           mg_array **outputs);
 
 /* ---- optimizers: one launch over `count` parameters; `form` comes from mg_find_optimizer, by the
  * name in optimizer.def. states and counters: as many times `count` as that row says, all of the

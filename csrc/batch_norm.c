@@ -106,9 +106,11 @@ static void backward_statistics(const batch *b, int64_t first, int64_t channels)
         double inverse_std = get(b, b->inverse_std->data, channel);
         put(b, b->grad_bias->data, channel, sums[k]);
         put(b, b->grad_weight->data, channel, products[k] * inverse_std);
-        put(b, b->scale, channel, (b->weight ? get(b, b->weight->data, channel) : 1) * inverse_std);
-        put(b, b->shift, channel, sums[k] / samples);
-        if (b->slope) put(b, b->slope, channel, products[k] / samples * inverse_std * inverse_std);
+        double scale = (b->weight ? get(b, b->weight->data, channel) : 1) * inverse_std;
+        put(b, b->scale, channel, scale);
+        put(b, b->shift, channel, scale * sums[k] / samples);
+        if (b->slope)
+            put(b, b->slope, channel, scale * products[k] / samples * inverse_std * inverse_std);
     }
 }
 
@@ -184,21 +186,24 @@ static int run_batch(batch *b, const mg_array *x) {
     return 0;
 }
 
-/* arrays: y, mean, 1/std, running_mean, running_var (outputs where they are updated), input,
- * weight, bias, num_batches_tracked. integers: training. scalars: momentum (negative: cumulative),
- * eps. */
+/* arrays: y, mean, 1/std, running_mean, running_var, num_batches_tracked (outputs where they are
+ * updated), input, weight, bias. integers: training. scalars: momentum (negative: cumulative), eps.
+ */
 int mg_run_batch_norm(const mg_launch *launch) {
     mg_array **arrays = launch->arrays;
     batch b = {.out = arrays[0]->data, .mean = arrays[1], .inverse_std = arrays[2]};
     b.running_mean = arrays[3];
     b.running_var = arrays[4];
-    b.weight = arrays[6];
-    b.bias = arrays[7];
+    b.weight = arrays[7];
+    b.bias = arrays[8];
     b.training = (int)launch->integers[0];
     b.momentum = launch->scalars[0];
     b.eps = launch->scalars[1];
-    if (b.momentum < 0 && arrays[8]) b.momentum = 1 / (double)*(const int64_t *)arrays[8]->data;
-    return run_batch(&b, arrays[5]);
+    if (launch->outputs > 5 && arrays[5]) {
+        int64_t batches = ++*(int64_t *)arrays[5]->data;
+        if (b.momentum < 0) b.momentum = 1 / (double)batches;
+    }
+    return run_batch(&b, arrays[6]);
 }
 
 /* arrays: grad_input, grad_weight, grad_bias, grad_output, input, weight, mean, 1/std.
@@ -287,28 +292,27 @@ int mg_batch_norm(mg_array *input, mg_array *weight, mg_array *bias, mg_array *r
                        running_mean ? "running_var" : "running_mean",
                        training ? "too, or neither of the two" : "in evaluation mode");
     int tracked = training && running_mean;
-    if (tracked && momentum < 0 &&
-        (!num_batches_tracked || num_batches_tracked->dtype != MG_INT64 ||
-         num_batches_tracked->size != 1))
+    if (tracked && (num_batches_tracked
+                        ? num_batches_tracked->dtype != MG_INT64 || num_batches_tracked->size != 1
+                        : momentum < 0))
         return mg_fail(MG_VALUE_ERROR,
-                       "%s: a cumulative average needs num_batches_tracked, an int64 tensor of one "
-                       "element",
+                       "%s: num_batches_tracked, which a cumulative average needs, is an int64 "
+                       "tensor of one element",
                        op);
     mg_array *operands[] = {input, weight, bias}, *arrays[9];
-    int failed = make_contiguous(3, operands, arrays + 5);
+    int failed = make_contiguous(3, operands, arrays + 6);
     arrays[0] = mg_empty_like(input, input->dtype);
     arrays[1] = mg_empty(input->dtype, 1, input->shape + 1);
     arrays[2] = mg_empty(input->dtype, 1, input->shape + 1);
     arrays[3] = running_mean;
     arrays[4] = running_var;
-    arrays[8] = tracked && momentum < 0 ? num_batches_tracked : NULL;
-    if (arrays[8]) mg_retain(arrays[8]);
+    arrays[5] = tracked ? num_batches_tracked : NULL;
     mg_launch launch = {.kernel = MG_KERNEL_batch_norm, .count = 9, .arrays = arrays};
-    launch.outputs = tracked ? 5 : 3;
+    launch.outputs = tracked ? 6 : 3;
     launch.integers[0] = training != 0;
     launch.scalars[0] = momentum;
     launch.scalars[1] = eps;
-    return submit(&launch, 5, tracked ? 1u << 3 | 1u << 4 : 0, op, failed, outputs);
+    return submit(&launch, 6, tracked ? 1u << 3 | 1u << 4 | 1u << 5 : 0, op, failed, outputs);
 }
 
 int mg_batch_norm_backward(mg_array *grad_output, mg_array *input, mg_array *weight, mg_array *mean,

@@ -1,4 +1,4 @@
-/* The loops of softmax, cross-entropy and batch normalisation that an instruction set provides.
+/* The loops of softmax, cross-entropy and the normalisations that an instruction set provides.
  * Here n >= 1 elements are normalised together: neighbours (rows) or `stride` elements apart, side
  * by side with other such columns. Arrays are of the loop's dtype unless said otherwise. */
 #ifndef MG_NORMALIZE_H
@@ -24,12 +24,22 @@ enum mg_batch_sum {
 /* Where a batch normalisation is applied: rows of n neighbouring elements, row_stride apart. They
  * are of one channel or, where `each`, element k of a row is of channel k. With its numbers,
  *   forward:  y = (x - mean) scale + shift
- *   backward: grad_input = scale (grad - shift - (x - mean) slope); slope NULL: scale grad */
+ *   backward: grad_input = scale grad - shift - (x - mean) slope; slope NULL: scale grad */
 typedef struct mg_batch_rows {
     int64_t rows, row_stride, n;
     int each;
     const void *mean, *scale, *shift, *slope;
 } mg_batch_rows;
+
+/* Rows of n neighbouring elements, each normalised by itself: layer normalisation. Row r has the
+ * weights of group r % groups. */
+typedef struct mg_rows_task {
+    int64_t n, groups;
+    int centred; /* 0: root mean square, which takes the mean for 0 */
+    double eps;
+    const void *weight, *bias; /* (groups, n) or NULL */
+    void *mean, *inverse_std;  /* (rows), written by the forward pass; mean NULL if not centred */
+} mg_rows_task;
 
 typedef struct mg_normalize_loops {
     /* softmax, or log-softmax */
@@ -65,6 +75,14 @@ typedef struct mg_normalize_loops {
     void (*batch_apply[MG_DTYPE_COUNT])(const mg_batch_rows *rows, const void *x, void *out);
     void (*batch_backward[MG_DTYPE_COUNT])(const mg_batch_rows *rows, const void *x,
                                            const void *grad, void *out);
+    /* Rows [begin, end): statistics and result. */
+    void (*rows_normalize[MG_DTYPE_COUNT])(const mg_rows_task *task, const void *x, int64_t begin,
+                                           int64_t end, void *out);
+    /* Samples [begin, end) of `groups` rows each. NULL: not wanted; grad_weight and grad_bias are
+     * added to. */
+    void (*rows_backward[MG_DTYPE_COUNT])(const mg_rows_task *task, const void *x, const void *grad,
+                                          int64_t begin, int64_t end, void *grad_input,
+                                          void *grad_weight, void *grad_bias);
 } mg_normalize_loops;
 
 #endif

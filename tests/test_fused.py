@@ -5,7 +5,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.autograd.engine import Fused
-from minigrad.ops.norm import BatchNorm
+from minigrad.ops.norm import BatchNorm, GroupNorm
 from minigrad.ops.softmax import CrossEntropy
 
 TARGET = [1, 0, 3, 3, 2, 1]
@@ -18,6 +18,10 @@ def _targets() -> mg.Tensor:
 def _batch_norm(training: bool) -> BatchNorm:
     running = (mg.tensor([0.1, -0.2, 0.3, 0.0]).double(), mg.tensor([1.0, 2.0, 0.5, 1.5]).double())
     return BatchNorm(running, None, training, 0.1, 1e-5)
+
+
+def _affine_groups() -> tuple[mg.Tensor, ...]:
+    return (mg.rand(2, dtype=mg.float64), mg.rand(2, dtype=mg.float64))
 
 
 def _affine() -> tuple[mg.Tensor, ...]:
@@ -35,6 +39,13 @@ CASES = {
     "batch_norm training affine": (lambda: _batch_norm(True), _affine),
     "batch_norm evaluation": (lambda: _batch_norm(False), ()),
     "batch_norm evaluation affine": (lambda: _batch_norm(False), _affine),
+    "layer_norm": (lambda: GroupNorm(1, 4, 1, True, 1e-5), _affine),
+    "layer_norm bias": (lambda: GroupNorm(1, 4, 1, True, 0.1, False), lambda: _affine()[:1]),
+    "layer_norm plain": (lambda: GroupNorm(1, 4, 1, True, 1e-5, False), ()),
+    "rms_norm": (lambda: GroupNorm(1, 4, 1, False, 1e-5), lambda: _affine()[:1]),
+    "rms_norm plain": (lambda: GroupNorm(1, 4, 1, False, 1e-5, False), ()),
+    "group_norm": (lambda: GroupNorm(2, 1, 2, True, 1e-5), _affine_groups),
+    "group_norm rows": (lambda: GroupNorm(2, 2, 1, True, 1e-5), _affine),
 }
 
 

@@ -44,6 +44,13 @@ def train_a_little() -> list[bytes]:
     return losses + [each.detach().numpy().tobytes() for each in net.state_dict().values()]
 
 
+def _gradients(layer: mg.nn.Module, x: mg.Tensor) -> mg.Tensor:
+    """Of input and parameters, as one vector."""
+    inputs = [x.clone().requires_grad_(), *layer.parameters()]
+    loss = (layer(inputs[0]) * x.flip(0)).sum()
+    return mg.cat([each.flatten() for each in mg.autograd.grad(loss, inputs)])
+
+
 COMPUTATIONS = {
     "sum": lambda x: x.sum(),
     "sum of rows": lambda x: x.sum(1),
@@ -54,6 +61,8 @@ COMPUTATIONS = {
     "broadcast": lambda x: x * x[0] + x[:, :1],
     "matmul": lambda x: x[:257, :509] @ x.t()[:509, :301],
     "softmax": lambda x: x.softmax(0),
+    "layer norm": lambda x: _gradients(mg.nn.LayerNorm(x.shape[1]), x),
+    "group norm": lambda x: _gradients(mg.nn.GroupNorm(4, 8), x[:1000].reshape(125, 8, 709)),
     "indexing": lambda x: x[mg.arange(x.shape[0] - 1, -1, -1)],
 }
 

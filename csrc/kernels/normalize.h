@@ -262,6 +262,7 @@ static void NAME(softmax_backward_columns)(const void *grad_output, const void *
 
 #include "normalize_batch.h"
 #include "normalize_loss.h"
+#include "normalize_rows.h"
 
 #undef ROWS_AT_ONCE
 #undef WIDE

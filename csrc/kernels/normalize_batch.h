@@ -151,14 +151,14 @@ INLINE void NAME(batch_backward_rows)(const mg_batch_rows *task, const T *x, con
         for (int64_t k = 0, count; k < task->n; k += count) {
             count = task->n - k < LANES ? task->n - k : LANES;
             V scale = NAME(batch_number)(task->scale, k, count, each);
-            V result = NAME(load_some)(grad + k, count, 0);
+            V result = NAME(load_some)(grad + k, count, 0) * scale;
             if (task->slope) {
                 V mean = NAME(batch_number)(task->mean, k, count, each);
                 V shift = NAME(batch_number)(task->shift, k, count, each);
                 V slope = NAME(batch_number)(task->slope, k, count, each);
                 result = result - shift - (NAME(load_some)(x + k, count, 0) - mean) * slope;
             }
-            NAME(store_some)(out + k, result * scale, count);
+            NAME(store_some)(out + k, result, count);
         }
         x += task->row_stride;
         grad += task->row_stride;

@@ -11,5 +11,7 @@
     .batch_sum_columns = MG_EACH_DTYPE(batch_sum_columns),
     .batch_apply = MG_EACH_DTYPE(batch_apply),
     .batch_backward = MG_EACH_DTYPE(batch_backward),
+    .rows_normalize = MG_EACH_DTYPE(rows_normalize),
+    .rows_backward = MG_EACH_DTYPE(rows_backward),
 },
 #undef MG_EACH_DTYPE

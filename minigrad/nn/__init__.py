@@ -10,9 +10,11 @@ from .containers import *
 from .conv import *
 from .dropout import *
 from .flatten import *
+from .instancenorm import *
 from .linear import *
 from .loss import *
 from .module import *
+from .normalization import *
 from .parameter import *
 from .pooling import *
 

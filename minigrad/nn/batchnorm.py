@@ -12,16 +12,12 @@ from . import init
 from .module import Module
 from .parameter import Parameter
 
-__all__ = ["BatchNorm1d", "BatchNorm2d"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"]
 
 
-class _BatchNorm(Module):
-    """y = (x - mean) / √(var + eps) · weight + bias, per channel C.
-
-    In training the statistics are the batch's (biased variance), and the running ones move towards
-    them (unbiased variance) by `momentum`, or with `momentum` None, as the plain average of all
-    batches. In evaluation the running ones are used, where they are tracked.
-    """
+class _NormBase(Module):
+    """What batch and instance normalisation share: weight and bias per channel, and running
+    statistics."""
 
     _version = 2
 
@@ -71,34 +67,6 @@ class _BatchNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
-    def _check_input_dim(self, input: Tensor) -> None:
-        raise NotImplementedError
-
-    def forward(self, input: Tensor) -> Tensor:
-        self._check_input_dim(input)
-        running_mean = self.running_mean
-        running_var = self.running_var
-        training = self.training
-        if training:
-            if not self.track_running_stats:
-                running_mean = running_var = None
-            elif self.num_batches_tracked is not None:
-                # A count in memory, so that a replayed plan goes on counting.
-                self.num_batches_tracked.add_(1)
-        elif running_mean is None and running_var is None:
-            training = True
-        return batch_norm(
-            input,
-            running_mean,
-            running_var,
-            self.weight,
-            self.bias,
-            training,
-            self.momentum,
-            self.eps,
-            num_batches_tracked=self.num_batches_tracked,
-        )
-
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
@@ -122,6 +90,40 @@ class _BatchNorm(Module):
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *others)
 
 
+class _BatchNorm(_NormBase):
+    """y = (x - mean) / √(var + eps) · weight + bias, per channel C.
+
+    In training the statistics are the batch's (biased variance), and the running ones move towards
+    them (unbiased variance) by `momentum`, or with `momentum` None, as the plain average of all
+    batches. In evaluation the running ones are used, where they are tracked.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        raise NotImplementedError
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check_input_dim(input)
+        running_mean = self.running_mean
+        running_var = self.running_var
+        training = self.training
+        if training:
+            if not self.track_running_stats:
+                running_mean = running_var = None
+        elif running_mean is None and running_var is None:
+            training = True
+        return batch_norm(
+            input,
+            running_mean,
+            running_var,
+            self.weight,
+            self.bias,
+            training,
+            self.momentum,
+            self.eps,
+            num_batches_tracked=self.num_batches_tracked,
+        )
+
+
 class BatchNorm1d(_BatchNorm):
     """Batch normalisation of (N, C) or (N, C, L)."""
 
@@ -136,3 +138,11 @@ class BatchNorm2d(_BatchNorm):
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() != 4:
             raise ValueError(f"expected 4D input (got {input.dim()}D input)")
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of (N, C, D, H, W)."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() != 5:
+            raise ValueError(f"expected 5D input (got {input.dim()}D input)")
