@@ -170,6 +170,14 @@ mg_array *mg_avg_pool2d(mg_array *input, const int64_t *geometry);
 mg_array *mg_avg_pool2d_backward(mg_array *grad_output, int64_t height, int64_t width,
                                  const int64_t *geometry);
 
+/* The last `count` (1 to 3) dimensions become `sizes`, each by a sparse matrix: element i of the
+ * result is the sum over k in [offsets[i], offsets[i + 1]) of weights[k] times element columns[k].
+ * axes: for each two arrays, int64 with the offsets (size + 1) and then the columns, and the
+ * weights, NULL for ones. fill: an element without terms along any axis, where no sum has more
+ * than one term; otherwise it is 0. ---- */
+mg_array *mg_resample(mg_array *input, int count, const int64_t *sizes, mg_array **axes,
+                      double fill);
+
 /* ---- batch normalisation over (N, C, inner...). running_mean, running_var NULL: not tracked;
  * num_batches_tracked NULL or int64, counted up; momentum < 0: the average over all batches.
  * outputs: y, mean (C), 1/std (C). training: statistics of the batch, else the running ones ---- */

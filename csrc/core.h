@@ -105,6 +105,7 @@ void mg_parallel_for(int64_t count, int64_t piece, double nanoseconds, mg_body b
 #include "pool2d.h"
 #include "random.h"
 #include "reduce.h"
+#include "resample.h"
 
 /* The kernels of one instruction set, all made from the same sources in kernels/. */
 typedef struct mg_isa {
@@ -119,6 +120,7 @@ typedef struct mg_isa {
     mg_optimizer_loops optimizer;
     mg_pool2d_loops pool2d;
     mg_random_loops random;
+    mg_resample_loops resample;
 } mg_isa;
 
 extern const mg_isa *mg_active_isa; /* chosen at load, see dispatch.c */

@@ -16,6 +16,7 @@
 #include "../kernels/optimizer.h"
 #include "../kernels/pool2d.h"
 #include "../kernels/random.h"
+#include "../kernels/resample.h"
 #endif
 
 #if MG_IS_FLOAT

@@ -80,4 +80,5 @@ const mg_isa ISA_NAME(mg_isa) = {
 #include "../kernels/pool2d_table.h"
 #include "../kernels/random_table.h"
 #include "../kernels/reduce_table.h"
+#include "../kernels/resample_table.h"
 };

@@ -10,6 +10,7 @@ from .conv import *
 from .dropouts import *
 from .loss import *
 from .normalization import *
+from .padding import *
 from .pooling import *
 from .products import *
 from .sparse import *

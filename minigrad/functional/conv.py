@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..ops.conv import Convolution, ConvolutionInput
 from ..ops.elementwise import check_tensor
 from ..tensor import Tensor
+from .padding import pad
 from .sizes import Sizes, sizes_of
 
 __all__ = [
@@ -151,7 +152,7 @@ def _named_padding(
     if padding == "valid":
         return input, (0,) * len(strides)
     if padding != "same":
-        raise ValueError(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'")
+        raise RuntimeError(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'")
     if any(step != 1 for step in strides):
         raise RuntimeError("padding='same' is not supported for strided convolutions")
     totals = [d * (size - 1) for d, size in zip(dilations, weight.shape[2:], strict=True)]
@@ -162,13 +163,7 @@ def _longer(input: Tensor, extra: list[int]) -> Tensor:
     """With zeros behind the last element of each of the last dimensions."""
     if not any(extra):
         return input
-    sizes = input.shape[2:]
-    padded = input.new_zeros(
-        *input.shape[:2], *[size + more for size, more in zip(sizes, extra, strict=True)]
-    )
-    inner = tuple([slice(None)] * 2 + [slice(0, size) for size in sizes])
-    padded[inner] = input
-    return padded
+    return pad(input, [each for more in reversed(extra) for each in (0, more)])
 
 
 def _transposed(

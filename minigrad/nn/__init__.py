@@ -15,6 +15,7 @@ from .linear import *
 from .loss import *
 from .module import *
 from .normalization import *
+from .padding import *
 from .parameter import *
 from .pooling import *
 

@@ -99,8 +99,6 @@ class _Convolution(Module):
                 f"padding_mode must be one of {list(PADDING_MODES)}, but got padding_mode="
                 f"'{self.padding_mode}'"
             )
-        if self.padding_mode != "zeros":
-            raise NotImplementedError(f"padding_mode='{self.padding_mode}' is not implemented yet")
 
     def reset_parameters(self) -> None:
         """Draws weight and bias anew."""
@@ -176,9 +174,7 @@ class _Plain(_Convolution):
     def forward(self, input: Tensor) -> Tensor:
         padding: Any = self.padding
         if self.padding_mode != "zeros":
-            input = functional.pad(  # type: ignore[attr-defined]
-                input, self._margins(), mode=self.padding_mode
-            )
+            input = functional.pad(input, self._margins(), mode=self.padding_mode)
             padding = 0
         return type(self)._function(
             input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups

@@ -36,8 +36,32 @@ CONVOLUTIONS = [
     Layer(lambda m: m.ConvTranspose3d(2, 2, 3, 2, 1, 1, 2), ((2, 3, 2, 3),)),
 ]
 
+PADDINGS = [
+    Layer(lambda m: m.ConstantPad1d(2, 3.5), ((2, 3, 4),)),
+    Layer(lambda m: m.ConstantPad2d((1, 0, 2, -1), 0.5), ((2, 3, 4, 5),)),
+    Layer(lambda m: m.ConstantPad3d(1, -1), ((2, 2, 3, 2),)),
+    Layer(lambda m: m.ZeroPad1d((1, 2)), ((3, 4),)),
+    Layer(lambda m: m.ZeroPad2d(1), ((2, 3, 4, 5),)),
+    Layer(lambda m: m.ZeroPad3d((1, 0, 0, 2, 1, 1)), ((1, 2, 2, 3, 2),)),
+    Layer(lambda m: m.ReflectionPad1d(2), ((2, 3, 4),)),
+    Layer(lambda m: m.ReflectionPad2d((1, 2, 0, 3)), ((3, 4, 5),)),
+    Layer(lambda m: m.ReflectionPad3d(1), ((2, 2, 3, 2, 3),)),
+    Layer(lambda m: m.ReplicationPad1d((3, 1)), ((2, 3, 4),)),
+    Layer(lambda m: m.ReplicationPad2d(2), ((2, 3, 4, 5),)),
+    Layer(lambda m: m.ReplicationPad3d((1, 0, 0, 2, 1, 1)), ((2, 2, 3, 2),)),
+    Layer(lambda m: m.CircularPad1d(2), ((3, 4),)),
+    Layer(lambda m: m.CircularPad2d((1, 2, 0, 3)), ((2, 3, 4, 5),)),
+    Layer(lambda m: m.CircularPad3d(1), ((2, 2, 3, 2, 3),)),
+    Layer(lambda m: m.Conv1d(2, 3, 3, padding=2, padding_mode="reflect"), ((2, 2, 5),)),
+    Layer(lambda m: m.Conv2d(2, 3, 3, 2, 1, padding_mode="circular"), ((2, 2, 5, 4),)),
+    Layer(lambda m: m.Conv2d(2, 3, (2, 4), 1, "same", padding_mode="replicate"), ((2, 5, 4),)),
+    Layer(lambda m: m.Conv2d(2, 2, 2, 1, "valid", padding_mode="reflect"), ((1, 2, 3, 4),)),
+    Layer(lambda m: m.Conv3d(1, 2, 2, padding=1, padding_mode="replicate"), ((2, 1, 2, 3, 2),)),
+]
+
 LAYERS = [
     *CONVOLUTIONS,
+    *PADDINGS,
     Layer(lambda m: m.Conv2d(3, 4, 3), ((2, 3, 8, 7),)),
     Layer(lambda m: m.Conv2d(3, 4, 3), ((3, 8, 7),)),
     Layer(lambda m: m.Conv2d(4, 6, (3, 2), (2, 1), (1, 2), (1, 2), 2, bias=False), ((2, 4, 8, 7),)),

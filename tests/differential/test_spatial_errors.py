@@ -1,0 +1,82 @@
+"""Bad calls of convolution, pooling, padding and resampling: the exceptions are torch's."""
+
+from __future__ import annotations
+
+import pytest
+
+import minigrad as mg
+
+torch = pytest.importorskip("torch")
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore::UserWarning:torch")]
+
+
+def f(name, *shapes, **options):
+    """A call of a function of nn.functional on ones of these shapes."""
+    return lambda m: getattr(m.nn.functional, name)(*[m.ones(*s) for s in shapes], **options)
+
+
+def layer(make, *shape, **options):
+    """A call of a layer, or with no shape its construction."""
+    return lambda m: make(m.nn)(m.ones(*shape), **options) if shape else make(m.nn)
+
+
+BAD = {
+    "conv1d dims": f("conv1d", (2, 3, 4, 5), (1, 3, 2)),
+    "conv1d weight": f("conv1d", (2, 3, 4), (3, 2)),
+    "conv1d channels": f("conv1d", (2, 3, 4), (1, 2, 2)),
+    "conv1d kernel": f("conv1d", (2, 3, 4), (1, 3, 5)),
+    "conv1d stride": f("conv1d", (2, 3, 4), (1, 3, 2), stride=0),
+    "conv1d padding": f("conv1d", (2, 3, 4), (1, 3, 2), padding=-1),
+    "conv1d padding list": f("conv1d", (2, 3, 4), (1, 3, 2), padding=(1, 2)),
+    "conv1d padding text": f("conv1d", (2, 3, 4), (1, 3, 2), padding="full"),
+    "conv1d bias": f("conv1d", (2, 3, 4), (2, 3, 2), (3,)),
+    "conv3d groups": f("conv3d", (1, 4, 3, 3, 3), (3, 2, 2, 2, 2), groups=2),
+    "conv3d no groups": f("conv3d", (1, 4, 3, 3, 3), (3, 2, 2, 2, 2), groups=0),
+    "conv3d dims": f("conv3d", (4, 3, 3), (3, 2, 2, 2, 2)),
+    "conv3d dilation": f("conv3d", (1, 1, 3, 3, 3), (1, 1, 2, 2, 2), dilation=0),
+    "conv3d dtype": lambda m: m.nn.functional.conv3d(
+        m.ones(1, 1, 3, 3, 3), m.ones(1, 1, 2, 2, 2, dtype=m.float64)
+    ),
+    "conv_transpose1d channels": f("conv_transpose1d", (1, 2, 3), (3, 2, 2)),
+    "conv_transpose2d output_padding": f(
+        "conv_transpose2d", (1, 2, 3, 3), (2, 1, 2, 2), stride=2, output_padding=2
+    ),
+    "conv_transpose2d too small": f("conv_transpose2d", (1, 2, 1, 1), (2, 1, 2, 2), padding=2),
+    "conv_transpose2d bias": f("conv_transpose2d", (1, 2, 3, 3), (2, 1, 2, 2), (2,)),
+    "conv_transpose3d dims": f("conv_transpose3d", (2, 3, 3), (2, 1, 2, 2, 2)),
+    "Conv1d groups": layer(lambda n: n.Conv1d(3, 4, 2, groups=2)),
+    "Conv3d padding": layer(lambda n: n.Conv3d(3, 4, 2, padding="full")),
+    "Conv3d same stride": layer(lambda n: n.Conv3d(3, 4, 2, 2, padding="same")),
+    "Conv1d padding_mode": layer(lambda n: n.Conv1d(3, 4, 2, padding_mode="mirror")),
+    "ConvTranspose1d mode": layer(lambda n: n.ConvTranspose1d(3, 4, 2, padding_mode="circular")),
+    "ConvTranspose1d size": layer(lambda n: n.ConvTranspose1d(1, 1, 2), 1, 1, 3, output_size=[9]),
+    "ConvTranspose1d sizes": layer(
+        lambda n: n.ConvTranspose1d(1, 1, 2), 1, 1, 3, output_size=[4, 4]
+    ),
+    "pad odd": f("pad", (2, 3), pad=(1,)),
+    "pad too many": f("pad", (2, 3), pad=(1, 1, 1, 1, 1, 1)),
+    "pad negative size": f("pad", (2, 3), pad=(-2, -2)),
+    "pad mode": f("pad", (2, 3), pad=(1, 1), mode="mirror"),
+    "pad value": f("pad", (2, 3, 4), pad=(1, 1), mode="reflect", value=1.0),
+    "pad reflect too wide": f("pad", (2, 3, 4), pad=(4, 1), mode="reflect"),
+    "pad reflect dims": f("pad", (3,), pad=(1, 1), mode="reflect"),
+    "pad reflect of four": f("pad", (2, 3, 4, 5), pad=(1, 1), mode="reflect"),
+    "pad reflect empty": f("pad", (2, 3, 0), pad=(0, 0), mode="reflect"),
+    "pad reflect cut": f("pad", (2, 3, 4), pad=(-2, -2), mode="reflect"),
+    "pad replicate empty": f("pad", (2, 3, 0), pad=(1, 0), mode="replicate"),
+    "pad replicate cut": f("pad", (2, 3, 4), pad=(-2, -2), mode="replicate"),
+    "pad circular too wide": f("pad", (2, 3, 4), pad=(5, 1), mode="circular"),
+    "CircularPad1d dims": layer(lambda n: n.CircularPad1d(1), 2, 3, 4, 5),
+    "CircularPad3d dims": layer(lambda n: n.CircularPad3d(1), 2, 3, 4),
+    "ReflectionPad2d dims": layer(lambda n: n.ReflectionPad2d(1), 3, 4),
+    "pad no tensor": lambda m: m.nn.functional.pad([1.0], (1, 1)),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_errors(name):
+    with pytest.raises(Exception) as wanted:
+        BAD[name](torch)
+    with pytest.raises(wanted.type) as found:
+        BAD[name](mg)
+    assert str(found.value), "an error says what is wrong"
