@@ -308,3 +308,63 @@ def test_containers():
         texts.append((repr(named), list(named.keys()), list(named.state_dict()), len(modules[1:]),
                       repr(modules.__add__([nn.ReLU()])), "b" in named, len(named)))  # fmt: skip
     assert texts[0] == texts[1]
+
+
+CLIPPING = ["clip_grad_norm_", "clip_grad_value_", "clip_grad_norm", "clip_grads_with_norm_",
+            "get_total_norm"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLIPPING)
+def test_clipping_has_torchs_signatures(name):
+    a, b = (
+        [(p.name, p.default)
+         for p in inspect.signature(getattr(m.nn.utils, name)).parameters.values()]
+        for m in LIBRARIES
+    )  # fmt: skip
+    assert a == b
+
+
+@pytest.mark.parametrize("order", [2, 1, 0, -1, 3.5, float("inf"), "inf", float("-inf")])
+@pytest.mark.parametrize("bound", [0.5, 1e6, 0.0])
+def test_clipping_by_norm(order, bound):
+    values = [np.random.standard_normal(s).astype(np.float32) for s in ((3, 4), (), (70,))]
+    values.append(np.zeros(2, np.float32) if order in (0, 2) else values[0])
+    found = []
+    for m in LIBRARIES:
+        parameters = [m.zeros(v.shape, requires_grad=True) for v in values]
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.grad = m.tensor(value)
+        norm = m.nn.utils.clip_grad_norm_(parameters, bound, order)
+        again = m.nn.utils.get_total_norm([p.grad for p in parameters], order)
+        m.nn.utils.clip_grads_with_norm_(parameters, 0.25, again)
+        m.nn.utils.clip_grad_value_(parameters, 0.1)
+        found.append([norm, again, *(p.grad for p in parameters)])
+    for a, b in zip(*found, strict=True):
+        same(a, b)
+
+
+BAD_CLIPPING = [
+    lambda m, u, p: u.clip_grad_norm_([p], "a"),
+    lambda m, u, p: u.clip_grad_norm_([p], 1.0, "a"),
+    lambda m, u, p: u.clip_grad_norm_(3, 1.0),
+    lambda m, u, p: u.clip_grad_norm_([3], 1.0),
+    lambda m, u, p: u.clip_grad_value_([p], "a"),
+    lambda m, u, p: u.clip_grad_value_(3, 1.0),
+    lambda m, u, p: u.get_total_norm([m.ones(0)], float("inf")),
+    lambda m, u, p: u.get_total_norm([m.ones(2).long()]),
+    lambda m, u, p: u.get_total_norm([m.tensor(float("nan"))], 2, True),
+    lambda m, u, p: u.get_total_norm([m.tensor(float("inf"))], 1, True),
+    lambda m, u, p: u.clip_grads_with_norm_([p], 1.0, 3.0),
+]
+
+
+@pytest.mark.parametrize("number", range(len(BAD_CLIPPING)))
+def test_clipping_errors(number):
+    found = []
+    for m in LIBRARIES:
+        p = m.ones(2, requires_grad=True)
+        p.grad = m.ones(2)
+        with pytest.raises(Exception) as raised:
+            BAD_CLIPPING[number](m, m.nn.utils, p)
+        found.append(raised.type)
+    assert found[0] is found[1]

@@ -5,6 +5,7 @@ Each file lists its public names; what torch keeps in a namespace of its own (`p
 """
 
 from . import (
+    clip_grad,
     convert_parameters,
     fusion,
     init,
@@ -13,6 +14,7 @@ from . import (
     prune,
     stateless,
 )
+from .clip_grad import *
 from .convert_parameters import *
 from .fusion import *
 from .init import *
@@ -20,6 +22,7 @@ from .spectral_norm import remove_spectral_norm, spectral_norm
 from .weight_norm import remove_weight_norm, weight_norm
 
 __all__ = ["parametrizations", "parametrize", "prune", "stateless"]
+__all__ += clip_grad.__all__
 __all__ += convert_parameters.__all__
 __all__ += fusion.__all__
 __all__ += init.__all__
