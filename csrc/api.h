@@ -232,3 +232,19 @@ mg_array *mg_index(mg_array *a, int count, mg_array **indices);
 int mg_index_put(mg_array *destination, int count, mg_array **indices, mg_array *values,
                  int accumulate);
 mg_array *mg_nonzero(mg_array *a); /* int64 (matches, ndim) */
+
+/* ---- images (N, C, H, W). Parameters are arrays for 1 or N images. ---- */
+/* windows int64 (1 or N, 3): top, left, flips (1: horizontal, 2: vertical), cut from the padded
+ * image and then flipped; mode: 0 constant, 1 edge, 2 reflect, 3 symmetric; fill (C) of the images'
+ * dtype, or NULL for 0. */
+mg_array *mg_image_window(mg_array *images, mg_array *windows, int64_t height, int64_t width,
+                          int mode, mg_array *fill);
+/* matrices float64 (1 or N, 6): from places in the result to places in the image, both counted from
+ * the centre; fill float64 (C), or NULL: pixels outside are 0. uint8 and floats. */
+mg_array *mg_image_affine(mg_array *images, mg_array *matrices, int64_t height, int64_t width,
+                          int bilinear, mg_array *fill);
+/* Each pixel is a weighted sum along the rows, then along the columns: spans int64 (1 or N, size,
+ * 2): start, count; weights (1 or N, size, taps), float64 for float64 images, else float32. */
+mg_array *mg_image_resample(mg_array *images, mg_array *row_spans, mg_array *row_weights,
+                            mg_array *column_spans, mg_array *column_weights);
+mg_array *mg_image_hue(mg_array *images, mg_array *shifts); /* float64 (1 or N), in turns */

@@ -1,5 +1,5 @@
-"""Image data: the digits that the package carries."""
+"""Image data: the digits that the package carries, and transforms of images."""
 
-from . import datasets
+from . import datasets, transforms
 
-__all__ = ["datasets"]
+__all__ = ["datasets", "transforms"]
