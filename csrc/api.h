@@ -200,6 +200,21 @@ int mg_group_norm_backward(mg_array *grad_output, mg_array *input, mg_array *wei
                            mg_array *inverse_std, const int64_t *geometry, int wanted,
                            mg_array **outputs);
 
+/* ---- recurrent layers: all steps of one layer and direction. mode: 0 RNN with tanh, 1 with relu,
+ * 2 LSTM, 3 GRU. reverse: from the last step to the first.
+ * inputs: x (steps, batch, features), or (rows, features) where batch_sizes says how many of the
+ *   sequences, sorted by length, each step has, or (batch, features) of a single step;
+ *   batch_sizes int64 (steps) or NULL; h0 (batch, state), c0 (batch, hidden), each NULL for zeros;
+ *   weight_ih, weight_hh, bias_ih, bias_hh (both or neither), weight_hr (state, hidden) or NULL.
+ * outputs: y (as x, state), h_n (batch, state), c_n of the LSTM, else NULL; and what the backward
+ *   pass needs, NULL unless `keep`: gates, cells, h before the projection ---- */
+int mg_recurrent(int mode, int reverse, int keep, mg_array **inputs, mg_array **outputs);
+/* saved: y, gates, cells, h before the projection. grads: of y, h_n, c_n, each NULL for zeros.
+ * needs: 1 the gradient of x, 2 those of the weights. outputs, NULL where not asked for: gradients
+ * of x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr */
+int mg_recurrent_backward(int mode, int reverse, int needs, mg_array **inputs, mg_array **saved,
+                          mg_array **grads, mg_array **outputs);
+
 /* ---- optimizers: one launch over `count` parameters; `form` comes from mg_find_optimizer, by the
  * name in optimizer.def. states and counters: as many times `count` as that row says, all of the
  * first state first. A parameter whose gradient is NULL is left out. Hyperparameters are a float64

@@ -104,6 +104,7 @@ void mg_parallel_for(int64_t count, int64_t piece, double nanoseconds, mg_body b
 #include "optimizer.h"
 #include "pool2d.h"
 #include "random.h"
+#include "recurrent.h"
 #include "reduce.h"
 #include "resample.h"
 
@@ -120,6 +121,7 @@ typedef struct mg_isa {
     mg_optimizer_loops optimizer;
     mg_pool2d_loops pool2d;
     mg_random_loops random;
+    mg_recurrent_loops recurrent;
     mg_resample_loops resample;
 } mg_isa;
 

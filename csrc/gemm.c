@@ -38,12 +38,15 @@ static int stays_in_place(const mg_gemm_problem *problem, int64_t lanes, int64_t
            (problem->m <= IN_PLACE_ROWS || problem->k * problem->n * size <= IN_PLACE_BYTES);
 }
 
+/* Rows of B are packed in so many blocks, the first ones a row larger where they do not divide. */
+static int64_t blocks_of(int64_t k) { return k > K_BLOCK + K_BLOCK / 4 ? ceiling(k, K_BLOCK) : 1; }
+
 /* Columns [first, first + n) of C, B packed block by block into `packed`. */
 static void packed_columns(int dtype, const mg_gemm_problem *problem, int64_t first, int64_t n,
                            void *packed) {
     const int64_t size = mg_item_size(dtype);
     const int columns = mg_active_isa->gemm.of[INDEX(dtype)].columns;
-    const int64_t blocks = problem->k > K_BLOCK + K_BLOCK / 4 ? ceiling(problem->k, K_BLOCK) : 1;
+    const int64_t blocks = blocks_of(problem->k);
     int64_t p = 0;
     for (int64_t b = 0; b < blocks; b++) {
         const int64_t k = problem->k / blocks + (b < problem->k % blocks);
@@ -109,6 +112,56 @@ int mg_gemm_serial(int dtype, const mg_gemm_problem *problem) {
         packed_columns(dtype, problem, j, problem->n - j < step ? problem->n - j : step, packed);
     return 0;
 }
+
+/* ---- B packed beforehand: block after block of rows, each in panels ---- */
+
+int64_t mg_gemm_packed_bytes(int dtype, int64_t k, int64_t n) {
+    const int columns = mg_active_isa->gemm.of[INDEX(dtype)].columns;
+    return k * ceiling(n, columns) * columns * mg_item_size(dtype);
+}
+
+void mg_gemm_pack(int dtype, int64_t k, int64_t n, const void *b, int64_t b_k, int64_t b_column,
+                  void *packed) {
+    const int64_t size = mg_item_size(dtype), blocks = blocks_of(k);
+    const int columns = mg_active_isa->gemm.of[INDEX(dtype)].columns;
+    for (int64_t block = 0, p = 0; block < blocks; block++) {
+        const int64_t rows = k / blocks + (block < k % blocks);
+        mg_active_isa->gemm.of[INDEX(dtype)].pack_b(rows, n, advance(b, p * b_k, size), b_k,
+                                                    b_column, packed, rows * columns);
+        packed = (char *)packed + mg_gemm_packed_bytes(dtype, rows, n);
+        p += rows;
+    }
+}
+
+void mg_gemm_packed(int dtype, const mg_gemm_problem *problem) {
+    const int64_t size = mg_item_size(dtype), blocks = blocks_of(problem->k);
+    const int columns = mg_active_isa->gemm.of[INDEX(dtype)].columns;
+    const char *packed = problem->b;
+    for (int64_t block = 0, p = 0; block < blocks; block++) {
+        const int64_t k = problem->k / blocks + (block < problem->k % blocks);
+        const mg_gemm_block part = {
+            .m = problem->m,
+            .n = problem->n,
+            .k = k,
+            .a = advance(problem->a, p * problem->a_k, size),
+            .a_row = problem->a_row,
+            .a_k = problem->a_k,
+            .b = packed,
+            .b_k = columns,
+            .b_panel = k * columns,
+            .bias = problem->bias,
+            .c = problem->c,
+            .c_row = problem->c_row,
+            .packed = 1,
+            .accumulate = problem->accumulate || block > 0,
+        };
+        mg_active_isa->gemm.of[INDEX(dtype)].block(&part);
+        packed += mg_gemm_packed_bytes(dtype, k, problem->n);
+        p += k;
+    }
+}
+
+/* ---- on several threads ---- */
 
 /* The grid of pieces over C. */
 typedef struct grid {

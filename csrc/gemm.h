@@ -53,6 +53,12 @@ int mg_gemm(int dtype, const mg_gemm_problem *problem);
  * those in `problem` (A, B, C). */
 int mg_gemm_batch(int dtype, const mg_gemm_problem *problem, int64_t count,
                   const int64_t (*offsets)[3]);
+/* B packed once for several products on the calling thread: `packed` has room for
+ * mg_gemm_packed_bytes; in the problem b points to it, and b_k and b_column do not count. */
+int64_t mg_gemm_packed_bytes(int dtype, int64_t k, int64_t n);
+void mg_gemm_pack(int dtype, int64_t k, int64_t n, const void *b, int64_t b_k, int64_t b_column,
+                  void *packed);
+void mg_gemm_packed(int dtype, const mg_gemm_problem *problem);
 /* An estimate of the time of one product on one thread, for mg_parallel_for. */
 double mg_gemm_nanoseconds(int dtype, int64_t m, int64_t n, int64_t k);
 

@@ -6,6 +6,7 @@ import pytest
 import minigrad as mg
 from minigrad.autograd.engine import Fused
 from minigrad.ops.norm import BatchNorm, GroupNorm
+from minigrad.ops.recurrent import GRU, LSTM, RNN_RELU, RNN_TANH, Recurrent
 from minigrad.ops.softmax import CrossEntropy
 
 TARGET = [1, 0, 3, 3, 2, 1]
@@ -50,7 +51,7 @@ CASES = {
 
 
 def test_every_fused_op_has_a_case():
-    names = {type(make()).__name__ for make, _ in CASES.values()}
+    names = {type(make()).__name__ for make, _ in CASES.values()} | {"Recurrent"}
     assert names == {each.__name__ for each in Fused.__subclasses__()}
 
 
@@ -69,3 +70,70 @@ def test_fused_equals_composed(name):
     found = mg.autograd.grad(fused, inputs, seed)
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def _sequence(mode: int, batch: int, steps: int, projected: bool) -> tuple[mg.Tensor, ...]:
+    """Operands of 4 features and 5 hidden units, rows of all steps one after the other."""
+    gates = {LSTM: 4, GRU: 3}.get(mode, 1)
+    state = 2 if projected else 5
+    shapes = [(batch * steps, 4), (batch, state), *([(batch, 5)] if mode == LSTM else [])]
+    shapes += [(5 * gates, 4), (5 * gates, state), (5 * gates,), (5 * gates,)]
+    shapes += [(2, 5)] if projected else []
+    return tuple(mg.randn(*shape, dtype=mg.float64).requires_grad_() for shape in shapes)
+
+
+@pytest.mark.parametrize("sizes", [None, [3, 3, 2, 1]], ids=["whole", "packed"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "projected"),
+    [(RNN_TANH, False), (RNN_RELU, False), (LSTM, False), (LSTM, True), (GRU, False)],
+)
+def test_recurrent_equals_composed(mode, projected, reverse, sizes):
+    """The first derivatives of the kernel and of the composition, and the second ones, whatever
+    results are used."""
+    mg.manual_seed(1)
+    x, *others = _sequence(mode, 3, 3, projected)
+    present = [0, 1, *([2] if mode == LSTM else []), 3, 4, 5, 6, *([7] if projected else [])]
+    counts = None if sizes is None else mg.tensor(sizes)
+    inputs = [x if sizes else x.detach().reshape(3, 3, 4).requires_grad_(), *others]
+    operation = Recurrent(mode, reverse, counts, present)
+    fused = operation.apply(*inputs)
+    composed = operation.composition(*inputs)
+    seeds = [mg.randn(each.shape, dtype=mg.float64) for each in fused]
+    for one, other in zip(fused, composed, strict=True):
+        np.testing.assert_allclose(one.detach(), other.detach(), rtol=1e-12, atol=1e-13)
+    for used in [range(len(fused)), *([place] for place in range(len(fused)))]:
+        found, wanted = (
+            mg.autograd.grad(
+                [result[place] for place in used],
+                inputs,
+                [seeds[place] for place in used],
+                retain_graph=True,
+                allow_unused=True,
+            )
+            for result in (fused, composed)
+        )
+        for one, other in zip(found, wanted, strict=True):
+            values = np.zeros(one.shape) if other is None else other
+            np.testing.assert_allclose(one, values, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", [RNN_TANH, LSTM, GRU])
+def test_recurrent_second_derivatives(mode):
+    mg.manual_seed(2)
+    inputs = _sequence(mode, 2, 1, False)
+    present = [0, 1, *([2] if mode == LSTM else []), 3, 4, 5, 6]
+    sizes = mg.tensor([2])
+
+    def call(*operands):
+        return Recurrent(mode, False, sizes, present).apply(*operands)
+
+    assert mg.autograd.gradcheck(call, inputs)
+    assert mg.autograd.gradgradcheck(call, inputs)
+
+
+def test_recurrent_notices_changed_results():
+    y, _ = mg.nn.GRU(3, 4)(mg.ones(2, 1, 3))
+    y.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()

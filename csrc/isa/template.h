@@ -79,6 +79,7 @@ const mg_isa ISA_NAME(mg_isa) = {
 #include "../kernels/optimizer_table.h"
 #include "../kernels/pool2d_table.h"
 #include "../kernels/random_table.h"
+#include "../kernels/recurrent_table.h"
 #include "../kernels/reduce_table.h"
 #include "../kernels/resample_table.h"
 };

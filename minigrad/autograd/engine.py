@@ -605,26 +605,33 @@ class Fused(Operation):
 
     ``composition`` computes the same from plain Tensor operations: it is the test's oracle, and
     derivatives of the derivative come from it. ``fused_backward`` is the kernel for the first
-    derivative.
+    derivative. With several results (``MultipleOutputs`` is the second base, then) the composition
+    returns a tuple of them, and ``fused_backward`` takes a list of gradients.
     """
 
     __slots__ = ()
     saves = INPUTS
 
-    def composition(self, *inputs: Tensor) -> Tensor:
+    def composition(self, *inputs: Tensor) -> Any:
         raise NotImplementedError
 
-    def fused_backward(self, grad_output: Tensor) -> Sequence[Tensor | None]:
+    def fused_backward(self, grad_output: Any) -> Sequence[Tensor | None]:
         raise NotImplementedError
 
-    def backward(self, grad_output: Tensor) -> Sequence[Tensor | None]:
+    def backward(self, grad_output: Any) -> Sequence[Tensor | None]:
         if not _mode.enabled:
             return self.fused_backward(grad_output)
         # Aliases, so that a path from one input to another through the graph is not followed here.
         inputs = [views.Alias().apply(each) for each in self.inputs]
         wanted = [each for each in inputs if each._requires_grad]
+        composed = self.composition(*inputs)
+        if isinstance(composed, Tensor):
+            roots = [(composed, grad_output)]
+        else:
+            pairs = zip(composed, grad_output, strict=True)
+            roots = [(result, grad) for result, grad in pairs if grad is not None]
         found = backward_pass(
-            [(self.composition(*inputs), grad_output)],
+            roots,
             retain_graph=True,
             create_graph=True,
             targets=wanted,

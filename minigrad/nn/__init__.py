@@ -18,6 +18,7 @@ from .normalization import *
 from .padding import *
 from .parameter import *
 from .pooling import *
+from .rnn import *
 
 __all__ = ["functional", "init", "utils"]
 __all__ += [name for name, value in globals().items() if isinstance(value, type)]

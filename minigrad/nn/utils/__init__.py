@@ -1,7 +1,7 @@
 """Tools around modules and parameters, with the names of torch.nn.utils.
 
 Each file lists its public names; what torch keeps in a namespace of its own (`parametrize`,
-`parametrizations`, `prune`, `stateless`) is one here, too.
+`parametrizations`, `prune`, `rnn`, `stateless`) is one here, too.
 """
 
 from . import (
@@ -12,6 +12,7 @@ from . import (
     parametrizations,
     parametrize,
     prune,
+    rnn,
     stateless,
 )
 from .clip_grad import *
@@ -21,7 +22,7 @@ from .init import *
 from .spectral_norm import remove_spectral_norm, spectral_norm
 from .weight_norm import remove_weight_norm, weight_norm
 
-__all__ = ["parametrizations", "parametrize", "prune", "stateless"]
+__all__ = ["parametrizations", "parametrize", "prune", "rnn", "stateless"]
 __all__ += clip_grad.__all__
 __all__ += convert_parameters.__all__
 __all__ += fusion.__all__
