@@ -40,13 +40,13 @@ from .functional import log_softmax, softmax  # noqa: E402
 from .serialization import load, save  # noqa: E402
 
 if _typing.TYPE_CHECKING:
-    from . import datasets, func, nn, optim, training, utils
+    from . import datasets, func, nn, optim, regularizers, training, utils
     from . import vision as vision
 
 
 def __getattr__(name: str) -> _typing.Any:
     """Parts that a program may never use are imported when first asked for."""
-    if name in ("datasets", "func", "nn", "optim", "training", "utils", "vision"):
+    if name in ("datasets", "func", "nn", "optim", "regularizers", "training", "utils", "vision"):
         import importlib
 
         return importlib.import_module(f"{__name__}.{name}")
@@ -86,6 +86,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "regularizers",
     "save",
     "set_default_dtype",
     "set_grad_enabled",
