@@ -129,6 +129,13 @@ int mg_find_binary(const char *name);
 mg_array *mg_unary(int op, mg_array *a, mg_array *out);
 mg_array *mg_binary(int op, mg_array *a, mg_array *b, mg_array *out);
 mg_array *mg_where(mg_array *condition, mg_array *a, mg_array *b);
+/* An expression of fused.def of one to three operands (the others NULL) and up to three numbers. */
+int mg_find_fused(const char *name);
+mg_array *mg_fused(int op, mg_array *a, mg_array *b, mg_array *c, mg_array *out, double p, double q,
+                   double r);
+/* The sum of such an expression over all elements, times `scale`: a 0-d array. */
+mg_array *mg_fused_sum(int op, mg_array *a, mg_array *b, mg_array *c, double p, double q, double r,
+                       double scale);
 int mg_copy(mg_array *destination, mg_array *source); /* casts and broadcasts; in place */
 mg_array *mg_cast(mg_array *a, int dtype);            /* a new contiguous array */
 mg_array *mg_full(int dtype, int ndim, const int64_t *shape, mg_array *value);
@@ -238,6 +245,8 @@ mg_array *mg_filled(int dtype, int ndim, const int64_t *shape, double value);
 int mg_random_uniform(mg_array *destination, mg_array *generator, double low, double high);
 int mg_random_normal(mg_array *destination, mg_array *generator, double mean, double std);
 int mg_random_bernoulli(mg_array *destination, mg_array *generator, double probability);
+/* outputs: input times mask, and the mask: `scale` with the probability `keep`, else 0 */
+int mg_dropout(mg_array *input, mg_array *generator, double keep, double scale, mg_array **outputs);
 int mg_random_integers(mg_array *destination, mg_array *generator, int64_t low, int64_t high);
 int mg_random_permutation(mg_array *destination, mg_array *generator);
 

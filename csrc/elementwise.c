@@ -32,6 +32,12 @@ const mg_operation mg_binary_operations[MG_BINARY_COUNT] = {
 #include "elementwise.def"
 };
 
+#define FUSED(name, operands, cost, expression) {#name, #name "_", operands, MG_COST_##cost},
+const mg_fused_row mg_fused_rows[MG_FUSED_COUNT] = {
+#include "fused.def"
+};
+#undef FUSED
+
 int mg_find_unary(const char *name) {
     for (int op = 0; op < MG_UNARY_COUNT; op++)
         if (strcmp(name, mg_unary_operations[op].name) == 0) return op;
@@ -42,6 +48,12 @@ int mg_find_binary(const char *name) {
     for (int op = 0; op < MG_BINARY_COUNT; op++)
         if (strcmp(name, mg_binary_operations[op].name) == 0) return op;
     return mg_fail(MG_VALUE_ERROR, "there is no binary operation '%s' in elementwise.def", name);
+}
+
+int mg_find_fused(const char *name) {
+    for (int op = 0; op < MG_FUSED_COUNT; op++)
+        if (strcmp(name, mg_fused_rows[op].name) == 0) return op;
+    return mg_fail(MG_VALUE_ERROR, "there is no expression '%s' in fused.def", name);
 }
 
 /* ---- dtypes ---- */
@@ -158,40 +170,47 @@ static int check_out(const char *name, const mg_array *out, int dtype, int ndim,
 /* ---- operations ---- */
 
 /* The fields that no elementwise kernel reads stay unset: clearing them costs time. */
-static int submit(int kernel, mg_array **arrays, int count, int op, int dtype, const char *writer) {
-    mg_launch launch;
-    launch.kernel = kernel;
-    launch.outputs = 1;
-    launch.count = count;
-    launch.arrays = arrays;
-    launch.integers[0] = op;
-    launch.integers[1] = dtype;
-    return mg_submit(&launch, writer ? 1 : 0, writer);
+static void prepare(mg_launch *launch, int kernel, mg_array **arrays, int count, int op,
+                    int dtype) {
+    launch->kernel = kernel;
+    launch->outputs = 1;
+    launch->count = count;
+    launch->arrays = arrays;
+    launch->integers[0] = op;
+    launch->integers[1] = dtype;
 }
 
 /* Into a fresh array, arrays[0], which is the result; it is released on failure. */
 static mg_array *submit_new(int kernel, mg_array **arrays, int count, int op, int dtype) {
     if (!arrays[0]) return NULL;
-    if (!submit(kernel, arrays, count, op, dtype, NULL)) return arrays[0];
+    mg_launch launch;
+    prepare(&launch, kernel, arrays, count, op, dtype);
+    if (!mg_submit(&launch, 0, NULL)) return arrays[0];
     mg_release(arrays[0]);
     return NULL;
 }
 
 /* Into memory that exists, arrays[0]: inputs that the writing would disturb are copied first. */
-static int submit_in_place(int kernel, mg_array **arrays, int count, int op, int dtype,
-                           const char *writer) {
-    mg_array *copies[MG_MAX_OPERANDS] = {NULL};
+static int submit_in_place(mg_launch *launch, const char *writer) {
+    mg_array *copies[MG_MAX_OPERANDS] = {NULL}, **arrays = launch->arrays;
     int status = 0;
-    for (int i = 1; i < count && !status; i++) {
+    for (int i = 1; i < launch->count && !status; i++) {
         if (!is_disturbed(arrays[i], arrays[0])) continue;
         copies[i] = mg_cast(arrays[i], arrays[i]->dtype);
         arrays[i] = copies[i];
         if (!copies[i]) status = -1;
     }
-    if (!status) status = submit(kernel, arrays, count, op, dtype, writer);
-    for (int i = 1; i < count; i++)
+    if (!status) status = mg_submit(launch, 1, writer);
+    for (int i = 1; i < launch->count; i++)
         if (copies[i]) mg_release(copies[i]);
     return status;
+}
+
+static int submit_over(int kernel, mg_array **arrays, int count, int op, int dtype,
+                       const char *writer) {
+    mg_launch launch;
+    prepare(&launch, kernel, arrays, count, op, dtype);
+    return submit_in_place(&launch, writer);
 }
 
 static mg_array *retained(mg_array *array) {
@@ -214,7 +233,7 @@ mg_array *mg_unary(int op, mg_array *a, mg_array *out) {
         return submit_new(MG_KERNEL_unary, arrays, 2, op, dtype);
     }
     if (check_out(writer, out, result, a->ndim, a->shape)) return NULL;
-    if (submit_in_place(MG_KERNEL_unary, arrays, 2, op, dtype, writer)) return NULL;
+    if (submit_over(MG_KERNEL_unary, arrays, 2, op, dtype, writer)) return NULL;
     return retained(out);
 }
 
@@ -258,8 +277,98 @@ mg_array *mg_binary(int op, mg_array *a, mg_array *b, mg_array *out) {
     }
     if (check_out(asked->in_place_name, out, result, ndim, shape)) return NULL;
     out->flags = (out->flags & ~(MG_BROADCAST_FIRST | MG_BROADCAST_SECOND)) | flags;
-    if (submit_in_place(MG_KERNEL_binary, arrays, 3, op, dtype, asked->in_place_name)) return NULL;
+    if (submit_over(MG_KERNEL_binary, arrays, 3, op, dtype, asked->in_place_name)) return NULL;
     return retained(out);
+}
+
+/* Which dtype and shape an expression of fused.def has for its operands. */
+static int fused_result(const mg_fused_row *row, mg_array *const *operands, mg_array *result) {
+    const mg_array *a = operands[0];
+    result->ndim = a->ndim;
+    result->dtype = a->dtype;
+    memcpy(result->shape, a->shape, (size_t)a->ndim * sizeof *a->shape);
+    for (int k = 1; k < row->operands; k++) {
+        mg_array *b = operands[k];
+        if (b->dtype != a->dtype || (a->flags | b->flags) & MG_WEAK) {
+            const int both = mg_result_type(operands[0], b);
+            if (both > result->dtype) result->dtype = both;
+        }
+        if (same_shape(b, result->ndim, result->shape)) continue;
+        mg_array so_far = *result;
+        if (mg_broadcast_shapes(row->name, &so_far, b, &result->ndim, result->shape)) return -1;
+    }
+    if (mg_is_float(result->dtype)) return 0;
+    return mg_fail(MG_NOT_IMPLEMENTED_ERROR,
+                   "\"%s\" not implemented for '%s'; convert the tensor to a floating dtype first",
+                   row->name, type_name(result->dtype));
+}
+
+static const mg_fused_row *fused_row(int op) {
+    if (op >= 0 && op < MG_FUSED_COUNT) return &mg_fused_rows[op];
+    mg_fail(MG_VALUE_ERROR, "fused expression number %d does not exist", op);
+    return NULL;
+}
+
+mg_array *mg_fused(int op, mg_array *a, mg_array *b, mg_array *c, mg_array *out, double p, double q,
+                   double r) {
+    const mg_fused_row *row = fused_row(op);
+    mg_array result = {0}, *arrays[MG_MAX_OPERANDS] = {out, a, b, c};
+    if (!row || fused_result(row, arrays + 1, &result)) return NULL;
+    mg_launch launch;
+    launch.kernel = MG_KERNEL_fused;
+    launch.outputs = 1;
+    launch.count = row->operands + 1;
+    launch.arrays = arrays;
+    launch.integers[0] = op;
+    launch.integers[1] = result.dtype;
+    launch.scalars[0] = p;
+    launch.scalars[1] = q;
+    launch.scalars[2] = r;
+    const int flags = row->operands > 1 ? broadcast_flags(a, b, result.ndim, result.shape) |
+                                              (a->dtype != result.dtype ? MG_BROADCAST_FIRST : 0) |
+                                              (b->dtype != result.dtype ? MG_BROADCAST_SECOND : 0)
+                                        : 0;
+    if (!out) {
+        arrays[0] = mg_empty(result.dtype, result.ndim, result.shape);
+        if (!arrays[0]) return NULL;
+        arrays[0]->flags |= flags;
+        if (!mg_submit(&launch, 0, NULL)) return arrays[0];
+        mg_release(arrays[0]);
+        return NULL;
+    }
+    if (check_out(row->in_place_name, out, result.dtype, result.ndim, result.shape)) return NULL;
+    out->flags = (out->flags & ~(MG_BROADCAST_FIRST | MG_BROADCAST_SECOND)) | flags;
+    return submit_in_place(&launch, row->in_place_name) ? NULL : retained(out);
+}
+
+mg_array *mg_fused_sum(int op, mg_array *a, mg_array *b, mg_array *c, double p, double q, double r,
+                       double scale) {
+    const mg_fused_row *row = fused_row(op);
+    mg_array result = {0}, *arrays[MG_MAX_OPERANDS] = {NULL, a, b, c};
+    if (!row || fused_result(row, arrays + 1, &result)) return NULL;
+    mg_launch launch = {.kernel = MG_KERNEL_fused_sum,
+                        .outputs = 1,
+                        .count = row->operands + 1,
+                        .arrays = arrays,
+                        .integers = {op, result.dtype},
+                        .scalars = {p, q, r, scale}};
+    int failed = 0, held = 0; /* broadcast operands, strides and dtypes: whole copies */
+    for (int k = 1; k <= row->operands && !failed; k++) {
+        mg_array *whole = same_shape(arrays[k], result.ndim, result.shape)
+                              ? retained(arrays[k])
+                              : mg_expand(arrays[k], result.ndim, result.shape);
+        arrays[k] = whole ? mg_as_contiguous(whole, result.dtype) : NULL;
+        if (whole) mg_release(whole);
+        failed = !arrays[k];
+        held = k;
+    }
+    if (!failed) arrays[0] = mg_empty(result.dtype, 0, NULL);
+    if (!failed && (!arrays[0] || mg_submit(&launch, 0, NULL))) failed = 1;
+    for (int k = 1; k <= held; k++)
+        if (arrays[k]) mg_release(arrays[k]);
+    if (!failed) return arrays[0];
+    if (arrays[0]) mg_release(arrays[0]);
+    return NULL;
 }
 
 mg_array *mg_where(mg_array *condition, mg_array *a, mg_array *b) {
@@ -295,7 +404,7 @@ int mg_copy(mg_array *destination, mg_array *source) {
                            mg_shape_text(source), mg_shape_text(destination));
     }
     mg_array *arrays[2] = {destination, source};
-    return submit_in_place(MG_KERNEL_copy, arrays, 2, 0, 0, "copy_");
+    return submit_over(MG_KERNEL_copy, arrays, 2, 0, 0, "copy_");
 }
 
 mg_array *mg_cast(mg_array *a, int dtype) {

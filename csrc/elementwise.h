@@ -38,6 +38,14 @@ enum mg_binary_operation {
 #undef LIBM_BINARY
 #undef SCALAR_BINARY
 
+/* MG_FUSED_leaky_relu, ...: the index of each expression of fused.def. */
+enum mg_fused_operation {
+#define FUSED(name, operands, cost, expression) MG_FUSED_##name,
+#include "fused.def"
+#undef FUSED
+    MG_FUSED_COUNT
+};
+
 /* Rows of neighbouring elements. An operand stands still within a row (step 0) or advances by one
  * element (step 1); the result always advances. Distances between rows count bytes. The result
  * may be the very memory of an operand; it overlaps none in any other way. */
@@ -47,6 +55,7 @@ typedef struct mg_loop {
     int64_t rows, count;
     int64_t out_row, in_row[3];
     int64_t step[3];
+    double numbers[3]; /* of fused expressions */
 } mg_loop;
 
 /* What a loop returns: whether it met a value error. */
@@ -59,6 +68,7 @@ typedef struct mg_elementwise_loops {
     const mg_loop_function *unary[MG_DTYPE_COUNT];
     const mg_loop_function *binary[MG_DTYPE_COUNT];
     mg_loop_function where[MG_DTYPE_COUNT];
+    const mg_loop_function *fused[MG_DTYPE_COUNT]; /* floating dtypes only */
 } mg_elementwise_loops;
 
 /* One element at a time, the same for all instruction sets: libm and division of integers
@@ -95,6 +105,13 @@ typedef struct mg_operation {
     int8_t on_bool; /* the operation for bool operands, or -1 */
 } mg_operation;
 
+/* A row of fused.def (elementwise.c) */
+typedef struct mg_fused_row {
+    const char *name, *in_place_name;
+    int8_t operands, cost;
+} mg_fused_row;
+
+extern const mg_fused_row mg_fused_rows[MG_FUSED_COUNT];
 extern const mg_operation mg_unary_operations[MG_UNARY_COUNT];
 extern const mg_operation mg_binary_operations[MG_BINARY_COUNT];
 

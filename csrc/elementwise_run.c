@@ -27,6 +27,7 @@ typedef struct task {
     int item[MG_MAX_OPERANDS];         /* bytes of an element in memory */
     int direct[MG_MAX_OPERANDS];       /* the loop can use the memory itself */
     double constants[MG_MAX_OPERANDS]; /* operands of one value, converted for the loop */
+    const double *numbers;             /* of a fused expression, else NULL */
 } task;
 
 /* ---- dimensions ---- */
@@ -125,6 +126,7 @@ static int run_direct(const task *t, char *const *data, int64_t rows, int64_t co
     loop.rows = rows;
     loop.count = columns;
     loop.out_row = row_stride(t, 0) * t->item[0];
+    if (t->numbers) memcpy(loop.numbers, t->numbers, sizeof loop.numbers);
     for (int k = 1; k < t->operands; k++) {
         loop.in[k - 1] = data[k];
         loop.in_row[k - 1] = row_stride(t, k) * t->item[k];
@@ -141,6 +143,7 @@ static int run_tile(const task *t, char *const *data, int64_t rows, int64_t colu
     mg_block result = {data[0], row_stride(t, 0), t->strides[0][last], t->dtype[0]}, computed;
     loop.rows = rows;
     loop.count = columns;
+    if (t->numbers) memcpy(loop.numbers, t->numbers, sizeof loop.numbers);
     for (int k = 0; k < t->operands; k++) {
         const int64_t across = row_stride(t, k), along = t->strides[k][last];
         char *place = data[k];
@@ -268,6 +271,7 @@ int mg_run_unary(const mg_launch *launch) {
     t.loop = mg_active_isa->elementwise.unary[dtype][op];
     if (!t.loop) t.loop = mg_scalar_unary(op, dtype);
     t.operands = 2;
+    t.numbers = NULL;
     t.loop_dtype[0] = operation->result == MG_RESULT_BOOL ? MG_BOOL : dtype;
     t.loop_dtype[1] = dtype;
     run_task(&t, launch->arrays, cost_nanoseconds(operation->cost));
@@ -286,6 +290,7 @@ int mg_run_binary(const mg_launch *launch) {
     t.loop = mg_active_isa->elementwise.binary[dtype][op];
     if (!t.loop) t.loop = mg_scalar_binary(op, dtype);
     t.operands = 3;
+    t.numbers = NULL;
     t.loop_dtype[0] = operation->result == MG_RESULT_BOOL ? MG_BOOL : dtype;
     t.loop_dtype[1] = t.loop_dtype[2] = dtype;
     if (run_task(&t, launch->arrays, cost_nanoseconds(operation->cost)))
@@ -300,9 +305,98 @@ int mg_run_where(const mg_launch *launch) {
     task t;
     t.loop = mg_active_isa->elementwise.where[dtype];
     t.operands = 4;
+    t.numbers = NULL;
     t.loop_dtype[0] = t.loop_dtype[2] = t.loop_dtype[3] = dtype;
     t.loop_dtype[1] = MG_BOOL;
     run_task(&t, launch->arrays, 0.3);
+    return 0;
+}
+
+/* binary_cross_entropy refuses inputs outside of [0, 1], NaN included, as torch does. A sum is NaN
+ * then, since the logarithm is: only such a sum is looked into. */
+static int check_probabilities(const mg_array *input) {
+    const double *wide = (const double *)input->data;
+    const float *narrow = (const float *)input->data;
+    for (int64_t i = 0; i < input->size; i++) {
+        const double x = input->dtype == MG_FLOAT64 ? wide[i] : (double)narrow[i];
+        if (!(x >= 0 && x <= 1))
+            return mg_fail(MG_RUNTIME_ERROR,
+                           "binary_cross_entropy: all elements of input should be between 0 and 1, "
+                           "found %g; apply sigmoid first, or use binary_cross_entropy_with_logits",
+                           x);
+    }
+    return 0;
+}
+
+/* arrays: out, one to three operands; integers: expression, dtype; scalars: p, q, r */
+int mg_run_fused(const mg_launch *launch) {
+    const int op = (int)launch->integers[0], dtype = (int)launch->integers[1];
+    const mg_fused_row *row = &mg_fused_rows[op];
+    task t;
+    t.loop = mg_active_isa->elementwise.fused[dtype][op];
+    t.operands = row->operands + 1;
+    t.numbers = launch->scalars;
+    if (op == MG_FUSED_binary_cross_entropy && mg_is_contiguous(launch->arrays[1]) &&
+        mg_is_float(launch->arrays[1]->dtype) && check_probabilities(launch->arrays[1]))
+        return -1;
+    for (int k = 0; k < t.operands; k++) t.loop_dtype[k] = dtype;
+    run_task(&t, launch->arrays, cost_nanoseconds(row->cost));
+    return 0;
+}
+
+/* The sum of a fused expression: a piece goes through a buffer, a stretch at a time. */
+enum { STRETCH = 1024 };
+
+typedef struct summation {
+    const mg_launch *launch;
+    mg_loop_function loop;
+    mg_reduce_rows sum;
+    double *partials; /* one a piece */
+} summation;
+
+static void sum_piece(void *context, int64_t begin, int64_t end) {
+    const summation *s = context;
+    const mg_launch *launch = s->launch;
+    _Alignas(64) char buffer[STRETCH * sizeof(double)];
+    mg_loop loop = {.out = buffer, .rows = 1, .step = {1, 1, 1}};
+    memcpy(loop.numbers, launch->scalars, sizeof loop.numbers);
+    double total = 0;
+    for (int64_t i = begin; i < end; i += STRETCH) {
+        loop.count = end - i < STRETCH ? end - i : STRETCH;
+        for (int k = 1; k < launch->count; k++)
+            loop.in[k - 1] = launch->arrays[k]->data + i * mg_item_size(launch->arrays[k]->dtype);
+        s->loop(&loop);
+        mg_partial part;
+        s->sum(buffer, 1, 0, loop.count, &part, NULL);
+        total += part.real;
+    }
+    s->partials[begin / PIECE] = total;
+}
+
+/* arrays: out (0-d), one to three contiguous operands of one shape and dtype; integers: expression,
+ * dtype; scalars: p, q, r and what the sum is multiplied by */
+int mg_run_fused_sum(const mg_launch *launch) {
+    const int op = (int)launch->integers[0], dtype = (int)launch->integers[1];
+    const mg_array *input = launch->arrays[1];
+    const int64_t pieces = (input->size + PIECE - 1) / PIECE;
+    double few[8], total = 0;
+    summation s = {launch, mg_active_isa->elementwise.fused[dtype][op],
+                   mg_active_isa->reduce.rows[MG_REDUCE_SUM][dtype], few};
+    if (pieces > 8) s.partials = mg_scratch(MG_SCRATCH_WORK, pieces * (int64_t)sizeof *few);
+    if (!s.partials) return mg_fail(MG_MEMORY_ERROR, "out of memory in %s", mg_fused_rows[op].name);
+    const double cost = cost_nanoseconds(mg_fused_rows[op].cost) * (double)input->size;
+    if (pieces == 1)
+        sum_piece(&s, 0, input->size);
+    else
+        mg_parallel_for(input->size, PIECE, cost, sum_piece, &s);
+    for (int64_t piece = 0; piece < pieces; piece++) total += s.partials[piece];
+    if (op == MG_FUSED_binary_cross_entropy && total != total && check_probabilities(input))
+        return -1;
+    total *= launch->scalars[3];
+    if (dtype == MG_FLOAT64)
+        *(double *)launch->arrays[0]->data = total;
+    else
+        *(float *)launch->arrays[0]->data = (float)total;
     return 0;
 }
 
@@ -311,6 +405,7 @@ int mg_run_copy(const mg_launch *launch) {
     task t;
     t.loop = NULL;
     t.operands = 2;
+    t.numbers = NULL;
     t.loop_dtype[0] = launch->arrays[0]->dtype;
     t.loop_dtype[1] = launch->arrays[1]->dtype;
     run_task(&t, launch->arrays, cost_nanoseconds(MG_COST_LIGHT));

@@ -135,6 +135,34 @@ int mg_run_random_bernoulli(const mg_launch *launch) {
     return fill(&filling, 0.5);
 }
 
+/* ---- dropout: integers[0] as in Bernoulli, scalars[0] the factor of a kept element ---- */
+
+static void drop_piece(void *context, int64_t begin, int64_t end) {
+    const filling *filling = context;
+    const mg_launch *launch = filling->launch;
+    const mg_array *input = launch->arrays[3];
+    const int64_t item = mg_item_size(input->dtype), chances = launch->integers[0];
+    const double scale = chances ? launch->scalars[0] : 0;
+    const uint32_t last = chances ? (uint32_t)(chances - 1) : 0;
+    uint64_t words[CHUNK] __attribute__((aligned(MG_ALIGNMENT)));
+    for (; begin < end; begin += CHUNK) {
+        int64_t count = end - begin < CHUNK ? end - begin : CHUNK, place = begin * item;
+        fill_words(filling, 0, begin, count, words);
+        mg_active_isa->random.dropout[input->dtype](words, count, last, scale, input->data + place,
+                                                    launch->arrays[0]->data + place,
+                                                    launch->arrays[1]->data + place);
+    }
+}
+
+/* arrays: output, mask, generator, input, all contiguous. The mask is what Bernoulli draws. */
+int mg_run_dropout(const mg_launch *launch) {
+    filling filling = {.destination = launch->arrays[0], .launch = launch};
+    const int64_t size = launch->arrays[0]->size;
+    take_blocks(&filling, launch->arrays[2], size);
+    if (size) mg_parallel_for(size, PIECE, 0.6 * (double)size, drop_piece, &filling);
+    return 0;
+}
+
 /* ---- integers: integers low, high ---- */
 
 /* Lemire, "Fast random integer generation in an interval", 2019: the high half of word times range;
@@ -293,6 +321,32 @@ int mg_random_bernoulli(mg_array *destination, mg_array *generator, double proba
     mg_launch launch = {.kernel = MG_KERNEL_random_bernoulli,
                         .integers = {(int64_t)(probability * 0x1p32 + 0.5)}};
     return submit(&launch, destination, generator, op);
+}
+
+int mg_dropout(mg_array *input, mg_array *generator, double keep, double scale,
+               mg_array **outputs) {
+    static const char op[] = "dropout";
+    if (check_float(op, input)) return -1;
+    if (!(keep >= 0 && keep <= 1))
+        return mg_fail(MG_RUNTIME_ERROR, "%s expects 1 - p to be in [0, 1], but got %g", op, keep);
+    mg_array *whole = mg_as_contiguous(input, input->dtype);
+    mg_array *y = whole ? mg_empty_like(whole, input->dtype) : NULL;
+    mg_array *mask = y ? mg_empty_like(whole, input->dtype) : NULL;
+    mg_array *arrays[] = {y, mask, generator, whole};
+    mg_launch launch = {.kernel = MG_KERNEL_dropout,
+                        .outputs = 3,
+                        .count = 4,
+                        .arrays = arrays,
+                        .integers = {(int64_t)(keep * 0x1p32 + 0.5)},
+                        .scalars = {scale}};
+    int failed = !mask || check_operands(op, y, generator) || mg_submit(&launch, 4, op);
+    if (whole) mg_release(whole);
+    outputs[0] = y;
+    outputs[1] = mask;
+    if (!failed) return 0;
+    if (y) mg_release(y);
+    if (mask) mg_release(mask);
+    return -1;
 }
 
 int mg_random_integers(mg_array *destination, mg_array *generator, int64_t low, int64_t high) {

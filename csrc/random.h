@@ -16,6 +16,9 @@ typedef struct mg_random_loops {
                                     double limit, void *out);
     void (*normal[MG_DTYPE_COUNT])(const uint64_t *words, int64_t count, double mean, double std,
                                    void *out);
+    /* mask = `scale` where a value's 32 bits are at most `last`, else 0; y = x mask */
+    void (*dropout[MG_DTYPE_COUNT])(const uint64_t *words, int64_t count, uint32_t last,
+                                    double scale, const void *x, void *y, void *mask);
 } mg_random_loops;
 
 #endif

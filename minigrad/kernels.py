@@ -73,6 +73,11 @@ def find_binary(name: str) -> int:
     return _find(lib.mg_find_binary, name)
 
 
+def find_fused(name: str) -> int:
+    """The number of an expression of ``csrc/fused.def``."""
+    return _find(lib.mg_find_fused, name)
+
+
 def find_reduction(name: str) -> int:
     """The number of a reduction."""
     return _find(lib.mg_find_reduction, name)
@@ -85,6 +90,8 @@ def find_optimizer(name: str) -> int:
 
 unary_entry = lib.mg_unary
 binary_entry = lib.mg_binary
+fused_entry = lib.mg_fused
+fused_sum_entry = lib.mg_fused_sum
 _reduce = lib.mg_reduce
 _scalar_float = lib.mg_scalar_float
 _matmul = lib.mg_matmul

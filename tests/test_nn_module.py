@@ -711,6 +711,49 @@ def test_dropout():
     assert nn.Dropout(0.5, inplace=True)(z) is z and 0 in z.tolist()
 
 
+def test_vanilla_dropout():
+    """Training: x · mask; evaluation: x · (1 - p). The mask of a seed is that of the usual form."""
+    layer, x = nn.Dropout(0.25, inverted=False), mg.ones(1000)
+    mg.manual_seed(3)
+    plain = layer(x)
+    mg.manual_seed(3)
+    usual = nn.Dropout(0.25)(x)
+    assert set(plain.tolist()) == {0.0, 1.0}
+    np.testing.assert_allclose(plain.numpy() / 0.75, usual.numpy(), rtol=1e-6)
+    assert (layer.eval()(x) == 0.75).all()
+    assert repr(layer) == "Dropout(p=0.25, inplace=False, inverted=False)"
+    z = mg.ones(4)
+    assert nn.Dropout(0.5, True, inverted=False).eval()(z) is z and z.tolist() == [0.5] * 4
+
+
+@pytest.mark.parametrize(
+    "layer,shape",
+    [
+        (nn.Dropout1d(0.4), (50, 40, 3)),
+        (nn.Dropout1d(0.4), (900, 3)),
+        (nn.Dropout2d(0.4, inplace=True), (50, 40, 2, 3)),
+        (nn.Dropout3d(0.4), (50, 40, 2, 1, 3)),
+    ],
+)
+def test_dropout_of_channels(layer, shape):
+    mg.manual_seed(0)
+    x = mg.ones(shape)
+    y = layer(x).reshape(-1, 3)
+    assert (y == y[:, :1]).all()  # a channel is dropped whole
+    assert set(y.reshape(-1).tolist()) == {0.0, mg.tensor(1 / 0.6).item()}
+    assert abs((y == 0).float().mean().item() - 0.4) < 0.06
+    if layer.inplace:
+        assert (x.reshape(-1, 3) == y).all()
+
+
+@pytest.mark.parametrize("layer", [nn.AlphaDropout(0.3), nn.FeatureAlphaDropout(0.3)])
+def test_alpha_dropout_keeps_mean_and_variance(layer):
+    mg.manual_seed(0)
+    y = layer(mg.randn(400, 300))
+    assert abs(y.mean().item()) < 0.02 and abs(y.std().item() - 1) < 0.02
+    assert layer.eval()(y) is y
+
+
 def test_batch_norm_statistics():
     x = mg.randn(64, 3, dtype=mg.float64) * 2 + 1
     for momentum in (0.1, None):

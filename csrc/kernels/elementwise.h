@@ -29,12 +29,29 @@ INLINE void NAME(put)(char *out, int64_t i, V value, int is_mask) {
         NAME(store)((T *)out + i, value);
 }
 
+/* An operation of up to three operands and three numbers; those that it has not are ignored. */
+typedef V (*NAME(operation))(V a, V b, V c, V p, V q, V r);
+
+/* What a row needs beside its place. */
+typedef struct NAME(mapping) {
+    NAME(row) row[3];
+    V p, q, r;
+} NAME(mapping);
+
+INLINE V NAME(apply_at)(const NAME(mapping) * m, int64_t i, NAME(operation) op, int arity) {
+    const V a = NAME(at)(m->row[0], i);
+    const V b = arity >= 2 ? NAME(at)(m->row[1], i) : a;
+    const V c = arity >= 3 ? NAME(at)(m->row[2], i) : a;
+    return op(a, b, c, m->p, m->q, m->r);
+}
+
 /* One row of fewer than LANES elements. */
-INLINE void NAME(map_few)(char *out, NAME(row) a, NAME(row) b, int64_t count, V (*op)(V, V),
+INLINE void NAME(map_few)(char *out, const NAME(mapping) * m, int64_t count, NAME(operation) op,
                           int arity, int is_mask) {
-    const V x = NAME(load_part)(a.data, count, 1);
-    const V y = arity == 2 ? NAME(load_part)(b.data, count, 1) : x;
-    const V value = op(x, y);
+    const V a = NAME(load_part)(m->row[0].data, count, 1);
+    const V b = arity >= 2 ? NAME(load_part)(m->row[1].data, count, 1) : a;
+    const V c = arity >= 3 ? NAME(load_part)(m->row[2].data, count, 1) : a;
+    const V value = op(a, b, c, m->p, m->q, m->r);
     if (is_mask)
         NAME(store_mask_part)((uint8_t *)out, (M)value, count);
     else
@@ -43,46 +60,54 @@ INLINE void NAME(map_few)(char *out, NAME(row) a, NAME(row) b, int64_t count, V 
 
 /* One row of at least LANES elements. The last vector ends with the row and overlaps the one before
  * it; its operands are read before anything is written, since the result may replace an operand. */
-INLINE void NAME(map_row)(char *out, NAME(row) a, NAME(row) b, int64_t count, V (*op)(V, V),
+INLINE void NAME(map_row)(char *out, const NAME(mapping) * m, int64_t count, NAME(operation) op,
                           int arity, int is_mask, int heavy) {
     const int64_t last = count - LANES;
-    const V last_x = NAME(at)(a, last);
-    const V last_y = arity == 2 ? NAME(at)(b, last) : last_x;
     if (heavy) { /* one copy of the operation's code */
+        const V last_a = NAME(at)(m->row[0], last);
+        const V last_b = arity >= 2 ? NAME(at)(m->row[1], last) : last_a;
+        const V last_c = arity >= 3 ? NAME(at)(m->row[2], last) : last_a;
         for (int64_t i = 0;; i += LANES) {
-            V x = last_x, y = last_y;
+            V a = last_a, b = last_b, c = last_c;
             const int more = i < last;
             if (more) {
-                x = NAME(at)(a, i);
-                y = arity == 2 ? NAME(at)(b, i) : x;
+                a = NAME(at)(m->row[0], i);
+                b = arity >= 2 ? NAME(at)(m->row[1], i) : a;
+                c = arity >= 3 ? NAME(at)(m->row[2], i) : a;
             }
-            NAME(put)(out, more ? i : last, op(x, y), is_mask);
+            NAME(put)(out, more ? i : last, op(a, b, c, m->p, m->q, m->r), is_mask);
             if (!more) return;
         }
     }
-    const V last_value = op(last_x, last_y);
-    for (int64_t i = 0; i < last; i += LANES) {
-        const V x = NAME(at)(a, i);
-        NAME(put)(out, i, op(x, arity == 2 ? NAME(at)(b, i) : x), is_mask);
-    }
+    const V last_value = NAME(apply_at)(m, last, op, arity);
+    for (int64_t i = 0; i < last; i += LANES)
+        NAME(put)(out, i, NAME(apply_at)(m, i, op, arity), is_mask);
     NAME(put)(out, last, last_value, is_mask);
 }
 
-INLINE int NAME(map)(const mg_loop *loop, V (*op)(V, V), int arity, int is_mask, int heavy) {
+INLINE int NAME(map)(const mg_loop *loop, NAME(operation) op, int arity, int is_mask, int heavy,
+                     int has_numbers) {
     const int64_t count = loop->count;
     char *out = loop->out;
-    const char *a = loop->in[0], *b = arity == 2 ? loop->in[1] : NULL;
-    for (int64_t r = 0; r < loop->rows; r++) {
-        V spread_a, spread_b;
-        const NAME(row) row_a = NAME(row_of)(a, loop->step[0], &spread_a);
-        const NAME(row) row_b = arity == 2 ? NAME(row_of)(b, loop->step[1], &spread_b) : row_a;
+    const char *in[3] = {loop->in[0], arity >= 2 ? loop->in[1] : NULL,
+                         arity >= 3 ? loop->in[2] : NULL};
+    NAME(mapping) m;
+    m.p = has_numbers ? NAME(splat)((T)loop->numbers[0]) : ZERO;
+    m.q = has_numbers ? NAME(splat)((T)loop->numbers[1]) : ZERO;
+    m.r = has_numbers ? NAME(splat)((T)loop->numbers[2]) : ZERO;
+    for (int64_t row = 0; row < loop->rows; row++) {
+        V spread[3];
+#pragma GCC unroll 3
+        for (int k = 0; k < 3; k++)
+            if (k < arity) m.row[k] = NAME(row_of)(in[k], loop->step[k], &spread[k]);
         if (count < LANES)
-            NAME(map_few)(out, row_a, row_b, count, op, arity, is_mask);
+            NAME(map_few)(out, &m, count, op, arity, is_mask);
         else
-            NAME(map_row)(out, row_a, row_b, count, op, arity, is_mask, heavy);
+            NAME(map_row)(out, &m, count, op, arity, is_mask, heavy);
         out += loop->out_row;
-        a += loop->in_row[0];
-        if (arity == 2) b += loop->in_row[1];
+#pragma GCC unroll 3
+        for (int k = 0; k < 3; k++)
+            if (k < arity) in[k] += loop->in_row[k];
     }
     return MG_LOOP_DONE;
 }
@@ -130,21 +155,21 @@ static int NAME(where)(const mg_loop *loop) {
 #define SCALAR_BINARY(name)
 
 /* An operation is a function of vectors and a loop that calls it; a mask travels as a V. */
-#define APPLY_UNARY(name, expression)                                                              \
-    INLINE V NAME(apply_unary_##name)(V a, V unused) { return (void)unused, (V)(expression); }
-#define APPLY_BINARY(name, expression)                                                             \
-    INLINE V NAME(apply_binary_##name)(V a, V b) { return (V)(expression); }
+#define APPLY(name, expression)                                                                    \
+    INLINE V NAME(apply_##name)(V a, V b, V c, V p, V q, V r) {                                    \
+        return (void)a, (void)b, (void)c, (void)p, (void)q, (void)r, (V)(expression);              \
+    }
 #define UNARY(name, domain, result, cost, on_bool, expression)                                     \
-    IN_##domain(APPLY_UNARY(name, expression))
+    IN_##domain(APPLY(unary_##name, expression))
 #define BINARY(name, domain, result, cost, on_bool, expression)                                    \
-    IN_##domain(APPLY_BINARY(name, expression))
+    IN_##domain(APPLY(binary_##name, expression))
 #include "../elementwise.def"
 #undef UNARY
 #undef BINARY
 
 #define LOOP(name, arity, result, cost)                                                            \
     static int NAME(name)(const mg_loop *loop) {                                                   \
-        return NAME(map)(loop, NAME(apply_##name), arity, IS_MASK_##result, IS_HEAVY_##cost);      \
+        return NAME(map)(loop, NAME(apply_##name), arity, IS_MASK_##result, IS_HEAVY_##cost, 0);   \
     }
 #define UNARY(name, domain, result, cost, on_bool, expression)                                     \
     IN_##domain(LOOP(unary_##name, 1, result, cost))
@@ -172,11 +197,33 @@ static const mg_loop_function NAME(binary_loops)[MG_BINARY_COUNT] = {
 #undef UNARY
 #undef BINARY
 
+/* ---- fused expressions ---- */
+
+#if MG_IS_FLOAT
+#include "activation.h"
+
+#define FUSED(name, operands, cost, expression) APPLY(fused_##name, expression)
+#include "../fused.def"
+#undef FUSED
+
+#define FUSED(name, operands, cost, expression)                                                    \
+    static int NAME(fused_##name)(const mg_loop *loop) {                                           \
+        return NAME(map)(loop, NAME(apply_fused_##name), operands, 0, IS_HEAVY_##cost, 1);         \
+    }
+#include "../fused.def"
+#undef FUSED
+
+#define FUSED(name, operands, cost, expression) [MG_FUSED_##name] = NAME(fused_##name),
+static const mg_loop_function NAME(fused_loops)[MG_FUSED_COUNT] = {
+#include "../fused.def"
+};
+#undef FUSED
+#endif
+
 #undef LIBM_UNARY
 #undef LIBM_BINARY
 #undef SCALAR_BINARY
-#undef APPLY_UNARY
-#undef APPLY_BINARY
+#undef APPLY
 #undef LOOP
 #undef IN_FLOAT
 #undef IN_INTEGER

@@ -8,4 +8,6 @@
                OTHER_NAME(binary_loops, float32), OTHER_NAME(binary_loops, float64)},
     .where = {OTHER_NAME(where, uint8), OTHER_NAME(where, uint8), OTHER_NAME(where, int32),
               OTHER_NAME(where, int64), OTHER_NAME(where, float32), OTHER_NAME(where, float64)},
+    .fused = {[MG_FLOAT32] = OTHER_NAME(fused_loops, float32),
+              [MG_FLOAT64] = OTHER_NAME(fused_loops, float64)},
 },

@@ -171,3 +171,16 @@ static void NAME(normal)(const uint64_t *words, int64_t count, double mean, doub
         }
     }
 }
+
+static void NAME(dropout)(const uint64_t *words, int64_t count, uint32_t last, double scale,
+                          const void *x, void *y, void *mask) {
+    const uint32_t *word = (const uint32_t *)words;
+    const T *input = x, kept = (T)scale;
+    T *output = y, *factor = mask;
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count; i++) {
+        const T f = word[i] <= last ? kept : 0;
+        factor[i] = f;
+        output[i] = input[i] * f;
+    }
+}

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import array as arrays
-from ..autograd.engine import Operation
+from ..autograd.engine import Operation, already_freed
 from ..dtypes import dtype as DType
 from ..dtypes import int64
-from ..kernels import Array, check, lib
+from ..kernels import Array, check, lib, own, several
 from ..tensor import Tensor, wrap
 from .creation import empty_array, finished
 from .shape import as_shape
@@ -121,6 +121,30 @@ class RandomFill(Operation):
 
     def grad_x(self, grad: Tensor) -> Tensor:
         return grad.new_zeros(grad.shape)
+
+
+class Dropout(Operation):
+    """y = x m, m = scale with probability keep, else 0, drawn in the same pass;  dx = dy m"""
+
+    __slots__ = ("state", "keep_probability", "scale", "mask")
+
+    def __init__(self, keep: float, scale: float, generator: Generator | None = None) -> None:
+        self.state, self.keep_probability, self.scale = _state(generator), keep, scale
+        self.mask: Array | None = None
+
+    def forward(self, x: Array) -> Array:
+        outputs = several(2)
+        check(lib.mg_dropout(x, self.state, self.keep_probability, self.scale, outputs))
+        self.mask = own(outputs[1])
+        return own(outputs[0])
+
+    def grad_x(self, grad: Tensor) -> Tensor:
+        if self.mask is None:
+            already_freed()
+        return grad * wrap(self.mask)
+
+    def release(self) -> None:
+        self.mask = None
 
 
 # ---- in place ----

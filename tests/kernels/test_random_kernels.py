@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from native import DTYPES, FLOATS, array, check, empty, lib, ndarray
+from native import DTYPES, FLOATS, array, check, empty, lib, ndarray, outputs
 
 KERNELS = {
     "random_uniform",
     "random_normal",
     "random_bernoulli",
+    "dropout",
     "random_integers",
     "random_permutation",
 }
@@ -90,6 +91,27 @@ def test_bernoulli(dtype):
     assert abs(x.mean() - 0.3) < 0.008
     assert not draw(lib.mg_random_bernoulli, (999,), dtype, generator(), 0.0).any()
     assert draw(lib.mg_random_bernoulli, (999,), dtype, generator(), 1.0).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_dropout(dtype):
+    """The mask is what bernoulli draws from the same state, and moves the state as far."""
+    rng = np.random.default_rng(0)
+    for shape in [(), (0,), (1,), (31,), (5, 7), (33_333,)]:
+        for layout in ("contiguous", "transposed", "sliced"):
+            x = rng.standard_normal(shape).astype(dtype)
+            states = generator(9), generator(9)
+            kept = draw(lib.mg_random_bernoulli, shape, dtype, states[0], 0.3)
+            got, mask = outputs(
+                2, lambda o, x=x, g=states[1], w=layout: lib.mg_dropout(array(x, w), g, 0.3, 4.0, o)
+            )
+            np.testing.assert_array_equal(mask, 4 * kept)
+            np.testing.assert_array_equal(got, x * mask)
+            np.testing.assert_array_equal(ndarray(states[0]), ndarray(states[1]))
+    x = array(np.ones(99, dtype))
+    for keep in (0.0, 1.0):
+        got, mask = outputs(2, lambda o, keep=keep: lib.mg_dropout(x, generator(), keep, 1.0, o))
+        assert (got == keep).all() and (mask == keep).all()
 
 
 @pytest.mark.parametrize("low,high", [(0, 10), (-5, 2), (0, 2**40), (-(2**63), 2**63 - 1), (7, 8)])

@@ -20,6 +20,13 @@ LAYERS = [
     Layer(lambda m: m.LogSoftmax(-1), ((3, 4, 2),)),
     Layer(lambda m: m.Dropout(0.0), ((3, 4),)),
     Layer(lambda m: m.Dropout(0.5), ((3, 4),), random=True),
+    Layer(lambda m: m.Dropout1d(0.3), ((3, 4, 2),), random=True),
+    Layer(lambda m: m.Dropout1d(0.3), ((4, 2),), random=True),
+    Layer(lambda m: m.Dropout2d(0.3), ((2, 4, 2, 2),), random=True),
+    Layer(lambda m: m.Dropout3d(0.3), ((2, 2, 2, 2, 2),), random=True),
+    Layer(lambda m: m.Dropout3d(0.3), ((2, 2, 2, 2),), random=True),
+    Layer(lambda m: m.AlphaDropout(0.3), ((3, 4),), random=True),
+    Layer(lambda m: m.FeatureAlphaDropout(0.3), ((3, 4, 2),), random=True),
     Layer(
         lambda m: m.Sequential(m.Linear(4, 8), m.BatchNorm1d(8), m.ReLU(), m.Linear(8, 2)),
         ((5, 4),),
