@@ -68,3 +68,54 @@ def transposed(x, weight, bias=None, stride=1, padding=0, output_padding=0, grou
     inner = tuple(slice(p, n - p) for p, n in zip(paddings, whole, strict=True))
     y = y[(slice(None), slice(None), *inner)]
     return y if bias is None else y + bias.reshape(-1, *[1] * dims)
+
+
+def along(x, matrices):
+    """A matrix for each of the last dimensions."""
+    for i, matrix in enumerate(matrices):
+        d = x.ndim - len(matrices) + i
+        x = np.moveaxis(np.moveaxis(x, d, -1) @ np.asarray(matrix, np.float64).T, -1, d)
+    return x
+
+
+def _kernel(mode, a=-0.75):
+    """The interpolation kernel as a function of the distance, and where it ends."""
+
+    def cubic(x):
+        inner = (a + 2) * x**3 - (a + 3) * x**2 + 1
+        return np.where(x <= 1, inner, np.where(x < 2, a * (x**3 - 5 * x**2 + 8 * x - 4), 0))
+
+    return {
+        "linear": (lambda x: np.maximum(1 - x, 0), 1),
+        "cubic": (cubic, 2),
+        "lanczos": (lambda x: np.where(x < 3, np.sinc(x) * np.sinc(x / 3), 0), 3),
+    }[mode]
+
+
+def resize_matrix(size, out, mode, align_corners=False, scale=None, antialias=False):
+    """The matrix of one dimension: linear, cubic, lanczos, nearest, nearest-exact, area."""
+    step = 1 / scale if scale else size / out
+    if align_corners:
+        step = (size - 1) / (out - 1) if out > 1 else 0.0
+    matrix = np.zeros((out, size))
+    for i in range(out):
+        if mode == "area":
+            window = slice(i * size // out, -(-(i + 1) * size // out))
+            matrix[i, window] = 1 / (window.stop - window.start)
+        elif mode.startswith("nearest"):
+            place = int((i + 0.5) * step) if mode == "nearest-exact" else int(i * step)
+            matrix[i, min(place, size - 1)] = 1
+        elif antialias:
+            kernel, half = _kernel(mode, -0.5)
+            wide, centre = max(step, 1), step * (i + 0.5) - 0.5
+            weights = kernel(np.abs(np.arange(size) - centre) / wide)
+            low = max(int(centre + 1 - half * wide), 0)
+            weights[:low] = weights[int(centre + 1 + half * wide) :] = 0
+            matrix[i] = weights / weights.sum()
+        else:
+            kernel, half = _kernel(mode)
+            place = i * step if align_corners else step * (i + 0.5) - 0.5
+            place = max(place, 0) if mode == "linear" else place
+            for j in range(int(np.floor(place)) - half + 1, int(np.floor(place)) + half + 1):
+                matrix[i, min(max(j, 0), size - 1)] += kernel(np.abs(j - place))
+    return matrix

@@ -6,6 +6,7 @@ https://pytorch.org/docs/stable/nn.functional.html
 """
 
 from .activation import *
+from .adaptive import *
 from .conv import *
 from .dropouts import *
 from .loss import *
@@ -13,4 +14,5 @@ from .normalization import *
 from .padding import *
 from .pooling import *
 from .products import *
+from .resizing import *
 from .sparse import *

@@ -19,6 +19,7 @@ from .padding import *
 from .parameter import *
 from .pooling import *
 from .rnn import *
+from .upsampling import *
 
 __all__ = ["functional", "init", "utils"]
 __all__ += [name for name, value in globals().items() if isinstance(value, type)]

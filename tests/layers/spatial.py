@@ -59,8 +59,24 @@ PADDINGS = [
     Layer(lambda m: m.Conv3d(1, 2, 2, padding=1, padding_mode="replicate"), ((2, 1, 2, 3, 2),)),
 ]
 
+RESIZING = [
+    Layer(lambda m: m.Upsample(scale_factor=2), ((2, 2, 3, 4),)),
+    Layer(lambda m: m.Upsample(size=5), ((2, 2, 3),)),
+    Layer(lambda m: m.Upsample((3, 2, 5), mode="trilinear"), ((2, 2, 2, 3, 3),)),
+    Layer(lambda m: m.Upsample(scale_factor=(1.5, 2.0), mode="bicubic"), ((2, 2, 4, 3),)),
+    Layer(lambda m: m.Upsample((5, 4), mode="bilinear", align_corners=True), ((2, 2, 3, 7),)),
+    Layer(
+        lambda m: m.Upsample(scale_factor=1.7, mode="linear", recompute_scale_factor=True),
+        ((2, 2, 4),),
+    ),
+    Layer(lambda m: m.UpsamplingNearest2d(scale_factor=3), ((2, 2, 2, 3),)),
+    Layer(lambda m: m.UpsamplingNearest2d((3, 4)), ((2, 2, 5, 3),)),
+    Layer(lambda m: m.UpsamplingBilinear2d(scale_factor=2), ((2, 2, 2, 3),)),
+]
+
 LAYERS = [
     *CONVOLUTIONS,
+    *RESIZING,
     *PADDINGS,
     Layer(lambda m: m.Conv2d(3, 4, 3), ((2, 3, 8, 7),)),
     Layer(lambda m: m.Conv2d(3, 4, 3), ((3, 8, 7),)),
