@@ -11,7 +11,7 @@ const char *mg_recurrent_name(int mode) {
     return names[mode];
 }
 
-/* NULL is fine where the operand is optional. */
+/* columns: -1 of a vector. NULL is fine where the operand is optional. */
 static int check_shape(const mg_recurrent_layer *layer, int index, int64_t rows, int64_t columns) {
     static const char *const names[MG_IN_COUNT] = {"input",   "batch_sizes", "hx",
                                                    "cx",      "weight_ih",   "weight_hh",
@@ -22,10 +22,11 @@ static int check_shape(const mg_recurrent_layer *layer, int index, int64_t rows,
     if (array->dtype != layer->dtype)
         return mg_fail(MG_RUNTIME_ERROR, "%s: the input is %s, but %s is %s: convert one of them",
                        op, mg_dtype_name(layer->dtype), names[index], mg_dtype_name(array->dtype));
-    const int ndim = columns ? 2 : 1;
-    if (array->ndim != ndim || array->shape[0] != rows || (columns && array->shape[1] != columns)) {
+    const int matrix = columns >= 0;
+    if (array->ndim != 1 + matrix || array->shape[0] != rows ||
+        (matrix && array->shape[1] != columns)) {
         char wanted[64];
-        if (columns)
+        if (matrix)
             snprintf(wanted, sizeof wanted, "[%lld, %lld]", (long long)rows, (long long)columns);
         else
             snprintf(wanted, sizeof wanted, "[%lld]", (long long)rows);
@@ -88,8 +89,8 @@ int mg_recurrent_describe(mg_recurrent_layer *layer, int mode, int reverse,
     layer->recurrent = mode == MG_GRU ? layer->hidden : 0;
     if (check_shape(layer, MG_IN_W_IH, layer->units, layer->input) ||
         check_shape(layer, MG_IN_W_HH, layer->units, layer->state) ||
-        check_shape(layer, MG_IN_B_IH, layer->units, 0) ||
-        check_shape(layer, MG_IN_B_HH, layer->units, 0) ||
+        check_shape(layer, MG_IN_B_IH, layer->units, -1) ||
+        check_shape(layer, MG_IN_B_HH, layer->units, -1) ||
         check_shape(layer, MG_IN_W_HR, layer->state, layer->hidden) ||
         check_shape(layer, MG_IN_H0, layer->batch, layer->state) ||
         check_shape(layer, MG_IN_C0, layer->batch, layer->hidden))

@@ -290,10 +290,6 @@ class RNNBase(Module):
             return y.squeeze(1), [each.squeeze(1) for each in lasts]
         return y.transpose(0, 1) if self.batch_first else y, lasts
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
-        y, lasts = self._run(input, (hx,))
-        return y, lasts[0]
-
 
 def _refuse_projection(proj_size: int | None) -> None:
     if proj_size is not None:
@@ -341,6 +337,10 @@ class RNN(RNNBase):
         )
         self.nonlinearity = nonlinearity
 
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
+        y, lasts = self._run(input, (hx,))
+        return y, lasts[0]
+
 
 class LSTM(RNNBase):
     """Gates i, f, o = σ(·) and g = tanh(·) of x_t W_ihᵀ + b_ih + h_{t-1} W_hhᵀ + b_hh;
@@ -377,7 +377,11 @@ class LSTM(RNNBase):
             dtype,
         )
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, tuple[Any, Any]]:
+    def forward(
+        self, input: Any, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Any, tuple[Tensor, Tensor]]:
+        if hx is not None and len(hx) != 2:
+            raise IndexError(f"LSTM: hx should be a pair (h, c), got {len(hx)} of them")
         y, lasts = self._run(input, (None, None) if hx is None else tuple(hx))
         return y, (lasts[0], lasts[1])
 
@@ -417,6 +421,10 @@ class GRU(RNNBase):
             device=device,
             dtype=dtype,
         )
+
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
+        y, lasts = self._run(input, (hx,))
+        return y, lasts[0]
 
 
 # ---- single steps ----
@@ -519,6 +527,8 @@ class LSTMCell(RNNCellBase):
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
+        if isinstance(hx, Tensor):
+            raise TypeError("LSTMCell: hx should be a pair (h, c) of tensors, got one tensor")
         h, c = self._step(ops.LSTM, input, (None, None) if hx is None else tuple(hx))
         return h, c
 

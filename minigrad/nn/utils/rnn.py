@@ -113,10 +113,10 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
 
 
 def _lengths(lengths: Tensor | Sequence[int]) -> list[int]:
-    values = lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)
-    if not isinstance(values, list) or any(isinstance(each, list) for each in values):
+    values = lengths.tolist() if isinstance(lengths, Tensor) else lengths
+    if not isinstance(values, Sequence) or any(isinstance(each, Sequence) for each in values):
         raise RuntimeError(
-            f"pack_padded_sequence: lengths should be one number for each sequence, got {lengths!r}"
+            f"'lengths' should be one number for each sequence, a vector or list, got {lengths!r}"
         )
     return [int(each) for each in values]
 
@@ -138,7 +138,7 @@ def pack_padded_sequence(
     `enforce_sorted`, the sequences are sorted by length here; else they have to be.
     """
     if input.ndim < 2:
-        raise RuntimeError(
+        raise IndexError(
             "pack_padded_sequence: expected a padded batch of at least 2 dimensions, got shape "
             f"{list(input.shape)}"
         )
@@ -242,6 +242,8 @@ def pad_sequence(
         raise RuntimeError(
             f"pad_sequence: padding_side should be either 'left' or 'right', got {padding_side!r}"
         )
+    if any(each.ndim == 0 for each in given):
+        raise RuntimeError("pad_sequence: a sequence has at least one dimension, got a 0-d tensor")
     steps = max(each.shape[0] for each in given)
     rest = given[0].shape[1:]
     shape = (len(given), steps) if batch_first else (steps, len(given))
