@@ -8,9 +8,16 @@
 enum { PIECE_ELEMENTS = 16384, COLUMNS = 256 };
 enum padding_mode { CONSTANT, EDGE, REFLECT, SYMMETRIC, PADDING_MODES };
 
-typedef struct corners { /* of COLUMNS pixels of a row: what lies around the place in the input */
-    int64_t offset[4][COLUMNS];
-    double weight[4][COLUMNS];
+/* What lies around COLUMNS places of a row: the offset of the pixel above and left of each, and the
+ * weights of four. `whole`: all four are pixels of the plane; else `corner` has their offsets, -1
+ * for one outside. */
+typedef struct corners {
+    uint8_t whole[COLUMNS];
+    int32_t offset[COLUMNS], corner[4][COLUMNS];
+    union {
+        float single[4][COLUMNS];
+        double wide[4][COLUMNS];
+    } weight;
 } corners;
 
 typedef struct axis { /* how the pixels of one direction come from those of the input */
@@ -20,6 +27,12 @@ typedef struct axis { /* how the pixels of one direction come from those of the 
 } axis;
 
 static inline double unit_clamp(double x) { return x < 0 ? 0 : x > 1 ? 1 : x; }
+
+/* floor(x) for |x| < 2^62, without a call */
+static inline int64_t floor_index(double x) {
+    int64_t i = (int64_t)x;
+    return i - (x < (double)i);
+}
 
 /* To the nearest level, ties to even; adding 1.5 * 2^23 leaves no bits behind the point. */
 static inline uint8_t store_level(float x) {
@@ -39,6 +52,7 @@ static inline uint8_t unit_to_level(float x) {
 #define IMAGE_T uint8_t
 #define IMAGE_SUM float
 #define IMAGE_NAME(base) base##_uint8
+#define IMAGE_WEIGHTS weight.single
 #define IMAGE_STORE store_level
 #define IMAGE_UNIT LEVEL_TO_UNIT
 #define IMAGE_FROM_UNIT unit_to_level
@@ -47,6 +61,7 @@ static inline uint8_t unit_to_level(float x) {
 #define IMAGE_T float
 #define IMAGE_SUM float
 #define IMAGE_NAME(base) base##_float32
+#define IMAGE_WEIGHTS weight.single
 #define IMAGE_STORE SAME
 #define IMAGE_UNIT SAME
 #define IMAGE_FROM_UNIT SAME
@@ -55,26 +70,28 @@ static inline uint8_t unit_to_level(float x) {
 #define IMAGE_T double
 #define IMAGE_SUM double
 #define IMAGE_NAME(base) base##_float64
+#define IMAGE_WEIGHTS weight.wide
 #define IMAGE_STORE SAME
 #define IMAGE_UNIT SAME
 #define IMAGE_FROM_UNIT SAME
 #include "image_loops.h"
 
 typedef struct image_loops {
-    void (*take_nearest)(void *, const void *, const int64_t *, int64_t, double);
-    void (*take_bilinear)(void *, const void *, const corners *, int64_t, const double *);
+    void (*take_nearest)(void *, const void *, const int32_t *, int64_t, double);
+    void (*find_corners)(const double *, const double *, int64_t, int64_t, int64_t, corners *);
+    void (*take_bilinear)(void *, const void *, const corners *, int64_t, int64_t, const double *);
     void (*resample_rows)(void *, const void *, int64_t, int64_t, const axis *);
     void (*resample_columns)(void *, const void *, int64_t, int64_t, const axis *);
-    void (*turn_hue)(void *, const void *, int64_t, int64_t, double);
+    void (*turn_hue)(void *, const void *, int64_t, double);
 } image_loops;
 
 static const image_loops loops[MG_DTYPE_COUNT] = {
-    [MG_UINT8] = {take_nearest_uint8, take_bilinear_uint8, resample_rows_uint8,
+    [MG_UINT8] = {take_nearest_uint8, find_corners_uint8, take_bilinear_uint8, resample_rows_uint8,
                   resample_columns_uint8, turn_hue_uint8},
-    [MG_FLOAT32] = {take_nearest_float32, take_bilinear_float32, resample_rows_float32,
-                    resample_columns_float32, turn_hue_float32},
-    [MG_FLOAT64] = {take_nearest_float64, take_bilinear_float64, resample_rows_float64,
-                    resample_columns_float64, turn_hue_float64},
+    [MG_FLOAT32] = {take_nearest_float32, find_corners_float32, take_bilinear_float32,
+                    resample_rows_float32, resample_columns_float32, turn_hue_float32},
+    [MG_FLOAT64] = {take_nearest_float64, find_corners_float64, take_bilinear_float64,
+                    resample_rows_float64, resample_columns_float64, turn_hue_float64},
 };
 
 /* What the pieces of any of the kernels see. */
@@ -131,24 +148,32 @@ static int64_t source_index(int64_t i, int64_t size, int64_t mode) {
     return i < size ? i : period - 1 + turn - i;
 }
 
-/* Pixels [begin, end) of a window's row that all lie left or right of the image. */
+/* Pixels [begin, end) of a window's row that all lie left or right of the image; `flip`: the row is
+ * written from its end. */
 static void copy_border(const job *job, char *out, const char *row, int64_t left, int64_t begin,
-                        int64_t end, const char *fill) {
-    const int64_t item = job->item, mode = job->launch->integers[0];
+                        int64_t end, int flip, const char *fill) {
+    const int64_t item = job->item, mode = job->launch->integers[0], width = job->out_width;
     if (mode == CONSTANT) {
-        mg_copy_strided(out + begin * item, 1, fill, 0, end - begin, item);
+        mg_copy_strided(out + (flip ? width - end : begin) * item, 1, fill, 0, end - begin, item);
         return;
     }
     for (int64_t x = begin; x < end; x++)
-        memcpy(out + x * item, row + source_index(left + x, job->width, mode) * item, (size_t)item);
+        memcpy(out + (flip ? width - 1 - x : x) * item,
+               row + source_index(left + x, job->width, mode) * item, (size_t)item);
 }
 
-static void reverse_row(char *row, int64_t width, int64_t item) {
-    char kept[8];
-    for (int64_t i = 0, j = width - 1; i < j; i++, j--) {
-        memcpy(kept, row + i * item, (size_t)item);
-        memcpy(row + i * item, row + j * item, (size_t)item);
-        memcpy(row + j * item, kept, (size_t)item);
+/* `count` elements in reverse order. */
+static void copy_reversed(char *to, const char *from, int64_t count, int64_t item) {
+    if (item == 4) {
+        uint32_t *target = (uint32_t *)to;
+        const uint32_t *source = (const uint32_t *)from;
+        for (int64_t i = 0; i < count; i++) target[i] = source[count - 1 - i];
+    } else if (item == 8) {
+        uint64_t *target = (uint64_t *)to;
+        const uint64_t *source = (const uint64_t *)from;
+        for (int64_t i = 0; i < count; i++) target[i] = source[count - 1 - i];
+    } else {
+        for (int64_t i = 0; i < count; i++) to[i] = from[count - 1 - i];
     }
 }
 
@@ -174,12 +199,14 @@ static void window_planes(void *context, int64_t begin, int64_t end) {
                 continue;
             }
             const char *row = plane_at(job, plane) + source * job->width * item;
-            copy_border(job, out, row, left, 0, first, fill);
-            if (last > first)
-                memcpy(out + first * item, row + (left + first) * item,
-                       (size_t)((last - first) * item));
-            copy_border(job, out, row, left, last, width, fill);
-            if (flips & 1) reverse_row(out, width, item);
+            const int64_t inner = last - first;
+            copy_border(job, out, row, left, 0, first, flips & 1, fill);
+            copy_border(job, out, row, left, last, width, flips & 1, fill);
+            if (flips & 1)
+                copy_reversed(out + (width - last) * item, row + (left + first) * item, inner,
+                              item);
+            else if (inner)
+                memcpy(out + first * item, row + (left + first) * item, (size_t)(inner * item));
         }
     }
 }
@@ -199,44 +226,16 @@ int mg_run_image_window(const mg_launch *launch) {
 /* ---- affine sampling: arrays: out, images, matrices (1 or N, 6), fill (C) or NULL;
  * integers[0]: bilinear ---- */
 
-/* floor(x) for |x| < 2^62, without a call */
-static inline int64_t floor_index(double x) {
-    int64_t i = (int64_t)x;
-    return i - (x < (double)i);
-}
-
-/* Offsets of the pixels nearest to a place, ties to even; -1 where that is outside. */
+/* Offsets of the pixels nearest to a place, ties to even; -1 where that is outside. Adding
+ * 1.5 * 2^52 leaves no bits behind the point. */
 static void find_nearest(const job *job, const double *x, const double *y, int64_t count,
-                         int64_t *offsets) {
-    const double right = (double)job->width - 0.5, below = (double)job->height - 0.5;
-    for (int64_t i = 0; i < count; i++) {
-        offsets[i] = -1;
-        if (!(x[i] >= -0.5 && x[i] <= right && y[i] >= -0.5 && y[i] <= below)) continue;
-        int64_t column = floor_index(x[i] + 0.5), row = floor_index(y[i] + 0.5);
-        column -= (double)column - x[i] == 0.5 && column % 2;
-        row -= (double)row - y[i] == 0.5 && row % 2;
-        if (column >= 0 && row >= 0 && column < job->width && row < job->height)
-            offsets[i] = row * job->width + column;
-    }
-}
-
-static void find_corners(const job *job, const double *x, const double *y, int64_t count,
-                         corners *at) {
+                         int32_t *offsets) {
     const double width = (double)job->width, height = (double)job->height;
     for (int64_t i = 0; i < count; i++) {
-        for (int k = 0; k < 4; k++) {
-            at->offset[k][i] = 0;
-            at->weight[k][i] = 0;
-        }
-        if (!(x[i] > -1 && x[i] < width && y[i] > -1 && y[i] < height)) continue;
-        const int64_t column = floor_index(x[i]), row = floor_index(y[i]);
-        const double right = x[i] - (double)column, below = y[i] - (double)row;
-        for (int k = 0; k < 4; k++) {
-            const int64_t c = column + k % 2, r = row + k / 2;
-            if (c < 0 || r < 0 || c >= job->width || r >= job->height) continue;
-            at->offset[k][i] = r * job->width + c;
-            at->weight[k][i] = (k % 2 ? right : 1 - right) * (k / 2 ? below : 1 - below);
-        }
+        const double column = (x[i] + 0x1.8p52) - 0x1.8p52, row = (y[i] + 0x1.8p52) - 0x1.8p52;
+        const int inside = (column >= 0) & (column < width) & (row >= 0) & (row < height);
+        const double offset = row * width + column;
+        offsets[i] = (int32_t)(inside ? offset : -1.0);
     }
 }
 
@@ -247,7 +246,7 @@ static void affine_rows(void *context, int64_t begin, int64_t end) {
     const double *fill = fills ? (const double *)fills->data : NULL;
     const int bilinear = job->launch->integers[0] != 0;
     double x[COLUMNS], y[COLUMNS];
-    int64_t offsets[COLUMNS];
+    int32_t offsets[COLUMNS];
     corners at;
     for (int64_t row = begin; row < end; row++) {
         const int64_t n = row / job->out_height, line = row % job->out_height;
@@ -263,7 +262,7 @@ static void affine_rows(void *context, int64_t begin, int64_t end) {
                 y[i] = m[3] * along + start_y;
             }
             if (bilinear)
-                find_corners(job, x, y, count, &at);
+                job->loops->find_corners(x, y, count, job->height, job->width, &at);
             else
                 find_nearest(job, x, y, count, offsets);
             for (int64_t c = 0; c < job->channels; c++) {
@@ -271,7 +270,7 @@ static void affine_rows(void *context, int64_t begin, int64_t end) {
                 char *out = job->out->data +
                             ((plane * job->out_height + line) * job->out_width + first) * job->item;
                 if (bilinear)
-                    job->loops->take_bilinear(out, plane_at(job, plane), &at, count,
+                    job->loops->take_bilinear(out, plane_at(job, plane), &at, count, job->width,
                                               fill ? fill + c : NULL);
                 else
                     job->loops->take_nearest(out, plane_at(job, plane), offsets, count,
@@ -355,7 +354,7 @@ static void hue_images(void *context, int64_t begin, int64_t end) {
     const int64_t plane = job->height * job->width;
     for (int64_t n = begin; n < end; n++)
         job->loops->turn_hue(job->out->data + 3 * n * plane * job->item, plane_at(job, 3 * n),
-                             plane, plane, ((const double *)shifts->data)[row_of(shifts, n)]);
+                             plane, ((const double *)shifts->data)[row_of(shifts, n)]);
 }
 
 int mg_run_image_hue(const mg_launch *launch) {
@@ -371,6 +370,9 @@ static int check_images(const char *op, const mg_array *images, int computes) {
     if (images->ndim != 4)
         return mg_fail(MG_RUNTIME_ERROR, "%s: expected images (N, C, H, W), got shape %s", op,
                        mg_shape_text(images));
+    if (computes && images->size && images->shape[2] > INT32_MAX / images->shape[3])
+        return mg_fail(MG_RUNTIME_ERROR, "%s: a plane has at most 2^31 - 1 pixels, got shape %s",
+                       op, mg_shape_text(images));
     if (computes && !loops[images->dtype].turn_hue)
         return mg_fail(MG_NOT_IMPLEMENTED_ERROR,
                        "%s: not implemented for %s; convert to uint8 or float32 first", op,
