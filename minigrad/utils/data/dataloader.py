@@ -13,7 +13,7 @@ from ...ops.random import randint
 from ...tensor import Tensor
 from .collate import default_collate, default_convert
 from .dataset import IterableDataset
-from .fetch import StreamEnded, as_indices, make_fetch, make_gather, tensors_behind
+from .fetch import Source, StreamEnded, as_indices, make_fetch, make_gather, tensors_behind
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class DataLoader:
             return self._iterate_fetch()
         found = tensors_behind(self.dataset)
         if found is not None and self.collate_fn is default_collate:
-            return self._iterate_tensors(*found)
+            return self._iterate_tensors(found)
         return self._iterate_fetch()
 
     def _iterate_workers(self, base_seed: int) -> WorkerIterator:
@@ -158,10 +158,10 @@ class DataLoader:
                 return
             yield batch
 
-    def _iterate_tensors(self, tensors: tuple[Tensor, ...], rows: Tensor | None) -> Iterator[Any]:
-        """Batches of a TensorDataset: the rows of each by one indexing call for each tensor."""
-        gather = make_gather(tensors)
-        for chosen in self._chosen_rows(rows):
+    def _iterate_tensors(self, source: Source) -> Iterator[Any]:
+        """Batches out of tensors: the rows of each by one indexing call for each tensor."""
+        gather = make_gather(source)
+        for chosen in self._chosen_rows(source.rows):
             yield gather(chosen)
 
     def _chosen_rows(self, rows: Tensor | None) -> Iterator[Array]:

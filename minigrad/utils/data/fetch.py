@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,8 +32,7 @@ def make_fetch(
         return lambda index: collate_fn(dataset[index])
     found = tensors_behind(dataset) if collate_fn is default_collate else None
     if found is not None:
-        tensors, rows = found
-        gather = make_gather(tensors)
+        rows, gather = found.rows, make_gather(found)
 
         def fetch_rows(indices: Any) -> list[Tensor]:
             chosen = as_indices(indices)
@@ -68,36 +67,58 @@ def _fetch_from_stream(
     return fetch_batch if batched else fetch_sample
 
 
-def make_gather(tensors: tuple[Tensor, ...]) -> Callable[[Array], list[Tensor]]:
-    """The function from row numbers to these rows of each tensor, by one call of C for each."""
+class Source(NamedTuple):
+    """Tensors whose rows are the samples of a dataset."""
+
+    tensors: tuple[Tensor, ...]
+    rows: Tensor | None  # which of them, where the dataset is a subset
+    finish: Callable[[list[Tensor]], list[Tensor]] | None  # what is still to be done with a batch
+
+
+def make_gather(source: Source) -> Callable[[Array], list[Tensor]]:
+    """The function from row numbers to the batch of them, by one call of C for each tensor."""
+    tensors, finish = source.tensors, source.finish
     if any(each.requires_grad for each in tensors):
-        return lambda chosen: [each[wrap(chosen)] for each in tensors]
+
+        def gather_with_gradients(chosen: Array) -> list[Tensor]:
+            batch = [each[wrap(chosen)] for each in tensors]
+            return batch if finish is None else finish(batch)
+
+        return gather_with_gradients
     index = ffi.new("mg_array *[]", 1)
-    sources = [each._array for each in tensors]
+    arrays = [each._array for each in tensors]
 
     def gather(chosen: Array) -> list[Tensor]:
         index[0] = chosen
-        return [wrap(own(_gather(source, 1, index))) for source in sources]
+        batch = [wrap(own(_gather(array, 1, index))) for array in arrays]
+        return batch if finish is None else finish(batch)
 
     return gather
 
 
-def tensors_behind(dataset: Any) -> tuple[tuple[Tensor, ...], Tensor | None] | None:
-    """The tensors of a TensorDataset and, for subsets of one, which rows of them; else None."""
+def tensors_behind(dataset: Any) -> Source | None:
+    """The tensors out of which batches of a dataset can be cut, if there are such.
+
+    They are those of a TensorDataset; or what a method ``whole_tensors`` returns: a tuple of
+    tensors whose rows are the samples (or None: not this time); or what ``whole_batches`` returns:
+    such a tuple, and a function that makes of a list of their rows the batch (or None).
+    """
     rows: Tensor | None = None
     while type(dataset) is Subset:
         chosen = as_indices(dataset.indices)
         rows = chosen if rows is None else chosen[rows]
         dataset = dataset.dataset
-    whole = getattr(dataset, "whole_tensors", None)
-    if whole is not None:
-        found = whole()
-        return None if found is None else (found, rows)
+    if hasattr(dataset, "whole_batches"):
+        found = dataset.whole_batches()
+        return None if found is None else Source(found[0], rows, found[1])
+    if hasattr(dataset, "whole_tensors"):
+        tensors = dataset.whole_tensors()
+        return None if tensors is None else Source(tensors, rows, None)
     if not isinstance(dataset, TensorDataset) or hasattr(dataset, "__getitems__"):
         return None
     if type(dataset).__getitem__ is not TensorDataset.__getitem__:
         return None
-    return dataset.tensors, rows
+    return Source(dataset.tensors, rows, None)
 
 
 def as_indices(indices: Any) -> Tensor:

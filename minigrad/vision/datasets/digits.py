@@ -1,4 +1,4 @@
-"""Data sets in the manner of torchvision.datasets."""
+"""The digits that the package carries."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy
 
-from ..dtypes import int64
-from ..ops.creation import tensor
-from ..tensor import Tensor
-from ..utils.data import Dataset
+from ...dtypes import int64
+from ...ops.creation import tensor
+from ...tensor import Tensor
+from .vision import VisionDataset
 
 
-class Digits(Dataset):
+class Digits(VisionDataset):
     """Handwritten digits that come with the package: 1,438 images for training, 359 for the test.
 
     E. Alpaydin and C. Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine
@@ -37,14 +37,22 @@ class Digits(Dataset):
         transform: Callable[[Tensor], Any] | None = None,
         target_transform: Callable[[int], Any] | None = None,
     ) -> None:
-        with numpy.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as archive:
+        super().__init__(None, transform, target_transform)
+        with numpy.load(Path(__file__).parents[1] / "digits.npz", allow_pickle=False) as archive:
             chosen = archive["test"] != bool(train)
             images, labels = archive["images"][chosen], archive["labels"][chosen]
         self.train = bool(train)
-        self.transform = transform
-        self.target_transform = target_transform
         self.data = tensor(images).unsqueeze(1) / 16
         self.targets = tensor(labels, dtype=int64)
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """The number of each class."""
+        return {name: number for number, name in enumerate(self.classes)}
+
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """``data`` and ``targets``, without the transforms."""
+        return self.data, self.targets
 
     def whole_tensors(self) -> tuple[Tensor, Tensor] | None:
         """``data`` and ``targets`` where they are the samples as they are, that is without
@@ -58,18 +66,7 @@ class Digits(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         image, label = self.data[index], int(self.targets[index].item())
-        if self.transform is not None:
-            image = self.transform(image)
-        if self.target_transform is not None:
-            label = self.target_transform(label)
-        return image, label
+        return self._transformed(image, label)
 
-    def __repr__(self) -> str:
-        lines = [
-            f"Number of datapoints: {len(self)}",
-            f"Split: {'Train' if self.train else 'Test'}",
-        ]
-        for name in ("transform", "target_transform"):
-            if getattr(self, name) is not None:
-                lines.append(f"{name}: {getattr(self, name)!r}")
-        return "\n    ".join(["Dataset Digits", *lines])
+    def extra_repr(self) -> str:
+        return f"Split: {'Train' if self.train else 'Test'}"
