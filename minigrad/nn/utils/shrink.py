@@ -16,16 +16,11 @@ from ..linear import Linear
 from ..module import Module
 from ..parameter import Parameter
 from ..pooling import MaxPool2d
+from ..stacked import ELEMENTWISE
 from .sparsity import effective_weights
 
 __all__ = ["shrink"]
 
-# Layers that compute each element from itself, by name: they need not all exist.
-ELEMENTWISE = {
-    *("CELU", "ELU", "GELU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU"),
-    *("LogSigmoid", "Mish", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus", "Softshrink"),
-    *("Softsign", "Tanh", "Tanhshrink", "Threshold", "Identity"),
-}
 DROPOUTS = {"Dropout", "Dropout1d", "Dropout2d", "Dropout3d"}
 
 
