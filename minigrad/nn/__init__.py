@@ -9,6 +9,7 @@ from .batchnorm import *
 from .containers import *
 from .conv import *
 from .dropout import *
+from .ensemble import *
 from .flatten import *
 from .instancenorm import *
 from .linear import *

@@ -1,4 +1,4 @@
-"""Several networks: trained at once (`Ensemble`), averaged (`Averaging`), or caught on the way of one
+"""Several networks: trained at once (`Ensemble`), averaged (`Averaging`), or snapshots of one
 training (`SnapshotEnsemble`)."""
 
 from __future__ import annotations

@@ -68,15 +68,15 @@ class Stacked(Module):
         """Registers the members' parameters and buffers with a first dimension K."""
         first = members[0]
         for name, value in first._parameters.items():
-            made = None
+            made: Parameter | None = None
             if value is not None:
                 joined = stack([getattr(each, name).detach() for each in members])
                 made = Parameter(joined, value.requires_grad)
             self.register_parameter(name, made)
         for name, value in first._buffers.items():
-            made = None if value is None else stack([getattr(each, name) for each in members])
             persistent = name not in first._non_persistent_buffers_set
-            self.register_buffer(name, made, persistent)
+            buffers = [getattr(each, name) for each in members]
+            self.register_buffer(name, None if value is None else stack(buffers), persistent)
 
     def run(self, x: Tensor, layout: str) -> tuple[Tensor, str]:
         """The outputs of all members, and their layout."""
@@ -349,8 +349,7 @@ class Separately(Stacked):
         if layout != SHARED:
             x = to_stacked(x, layout, self.count)
         results = [
-            member(x if layout == SHARED else x[index])
-            for index, member in enumerate(self.members)
+            member(x if layout == SHARED else x[index]) for index, member in enumerate(self.members)
         ]
         return stack(results), STACKED
 
@@ -379,8 +378,7 @@ _BY_NAME: dict[str, Callable[[list[Any]], Stacked]] = {
     "LayerNorm": StackedLayerNorm,
     "Linear": StackedLinear,
 }  # fmt: skip
-_PER_CHANNEL = ("MaxPool", "AvgPool", "LPPool", "AdaptiveMaxPool", "AdaptiveAvgPool", "ZeroPad")
-_PER_CHANNEL += ("ConstantPad", "ReflectionPad", "ReplicationPad", "CircularPad")
+_PER_CHANNEL = ("MaxPool", "AvgPool", "LPPool", "Pad")  # or what ends in that, and 1d to 3d
 
 
 def stacked(members: list[Module], converters: Converters, path: str = "") -> Stacked:
