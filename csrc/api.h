@@ -231,6 +231,11 @@ int mg_find_optimizer(const char *name);
 int mg_optimize(int form, int count, mg_array **parameters, mg_array **gradients, mg_array **states,
                 mg_array **counters, mg_array *hyperparameters);
 
+/* rows NULL for a vector; columns: its second moment, or that of the columns; steps as counters.
+ * own hyperparameters: beta2_decay, eps1 (NaN: that of the dtype), eps2, d. */
+int mg_adafactor(int count, mg_array **parameters, mg_array **gradients, mg_array **rows,
+                 mg_array **columns, mg_array **steps, mg_array *hyperparameters);
+
 /* ---- clipping of `count` arrays of one dtype ---- */
 mg_array *mg_total_norm(int count, mg_array **arrays, int largest); /* 2-norm, or inf-norm; 0-d */
 /* in place: times min(1, max_norm / (total_norm + 1e-6)) */

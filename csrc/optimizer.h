@@ -42,6 +42,16 @@ typedef struct mg_optimizer_loops {
     double (*largest[MG_DTYPE_COUNT])(int64_t count, const void *data);
     void (*scale[MG_DTYPE_COUNT])(int64_t count, void *data, double factor);
     void (*clamp[MG_DTYPE_COUNT])(int64_t count, void *data, double limit);
+    /* Adafactor's passes, see kernels/adafactor.h */
+    void (*adafactor_columns[MG_DTYPE_COUNT])(int64_t rows, int64_t columns, const void *gradient,
+                                              double *sums);
+    void (*adafactor_average[MG_DTYPE_COUNT])(int64_t count, void *values, const double *sums,
+                                              double divisor, double weight);
+    double (*adafactor_measure[MG_DTYPE_COUNT])(int64_t count, const void *gradient,
+                                                const void *columns, double factor, double floor);
+    void (*adafactor_update[MG_DTYPE_COUNT])(int64_t count, void *parameter, const void *gradient,
+                                             const void *columns, double factor, double floor,
+                                             double shrink, double rate);
 } mg_optimizer_loops;
 
 #endif

@@ -181,7 +181,31 @@ def sparse_adam_reference(p, g, memory, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, m
     return np.where(rows, new, p)
 
 
+def adafactor_reference(p, g, memory, lr=1e-2, beta2_decay=-0.8, eps=(None, 1e-3), d=1.0,
+                        weight_decay=0, maximize=False, dtype_eps=None):  # fmt: skip
+    t = count(memory)
+    if not p.size:
+        return p
+    eps1 = dtype_eps if eps[0] is None else eps[0]
+    weight, rho = t**beta2_decay, min(lr, 1 / np.sqrt(t))
+    alpha = max(eps[1], np.sqrt(np.mean(p * p))) * rho
+    if g.ndim > 1:
+        for name, axis in (("rows", -1), ("columns", -2)):
+            old = memory.get(name, 0)
+            memory[name] = old + weight * ((g * g).mean(axis, keepdims=True) - old)
+        v = memory["rows"] * memory["columns"]
+        v = v / np.maximum(memory["rows"].mean(-2, keepdims=True), eps1)
+    else:
+        v = memory["v"] = memory.get("v", 0) + weight * (g * g - memory.get("v", 0))
+    u = (-g if maximize else g) / np.sqrt(np.maximum(v, eps1**2))
+    return p * (1 - lr * weight_decay) - alpha / max(1, np.sqrt(np.mean(u * u)) / d) * u
+
+
 CASES = [
+    (optim.Adafactor, adafactor_reference, {"lr": 0.1}, {"dtype_eps": 2.0**-52}),
+    (optim.Adafactor, adafactor_reference,
+     {"lr": 0.5, "beta2_decay": -0.5, "eps": (1e-3, 1e-2), "d": 1.5, "weight_decay": 0.1,
+      "maximize": True}, {}),
     (optim.SGD, sgd_reference, {"lr": 0.1}, {}),
     (optim.SGD, sgd_reference, {"lr": 0.1, "weight_decay": 0.3, "maximize": True}, {}),
     (optim.SGD, sgd_reference, {"lr": 0.1, "momentum": 0.9}, {}),
@@ -266,7 +290,10 @@ def test_strided_parameters_and_gradients():
         gradient = mg.tensor(np.random.standard_normal((4, 3))).t()
         parameter.grad = gradient
         kind([parameter], lr=0.1).step()
-        extra = {"weight_decay": 0.01, "decoupled": True} if kind is optim.AdamW else {}
+        extra = {
+            optim.AdamW: {"weight_decay": 0.01, "decoupled": True},
+            optim.Adafactor: {"dtype_eps": 2.0**-52},
+        }.get(kind, {})
         expected = reference(value, gradient.numpy(), {}, lr=0.1, **extra)
         np.testing.assert_allclose(parameter.detach().numpy(), expected, 1e-12)
 
@@ -738,19 +765,21 @@ def test_gradient_of_another_dtype_names_the_parameter():
         optimizer.step()
 
 
-@pytest.mark.parametrize("kind", [optim.AdamW, optim.LAMB, optim.SparseAdam, optim.Rprop])
+@pytest.mark.parametrize("kind", [optim.AdamW, optim.LAMB, optim.SparseAdam, optim.Adafactor])
 def test_the_same_bits_for_any_number_of_threads(kind):
     def run(threads):
         mg.set_num_threads(threads)
         mg.manual_seed(3)
-        p = nn.Parameter(mg.randn(100_003))
-        optimizer = kind([p], lr=0.1)
+        parameters = [nn.Parameter(mg.randn(100_003)), nn.Parameter(mg.randn(2, 201, 303))]
+        optimizer = kind(parameters, lr=0.1)
         for _ in range(3):
-            p.grad = mg.randn(100_003)
+            for p in parameters:
+                p.grad = mg.randn(p.shape)
             optimizer.step()
-        return p.detach().numpy().tobytes()
+        return [p.detach().numpy().tobytes() for p in parameters]
 
-    assert len({run(threads) for threads in (1, 2, 3, 4)}) == 1
+    first, *others = (run(threads) for threads in (1, 2, 3, 4))
+    assert all(other == first for other in others)
 
 
 def test_many_parameters():

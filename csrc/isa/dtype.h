@@ -14,6 +14,7 @@
 #include "../kernels/conv.h"
 #include "../kernels/normalize.h"
 #include "../kernels/optimizer.h"
+#include "../kernels/adafactor.h"
 #include "../kernels/pool2d.h"
 #include "../kernels/random.h"
 #include "../kernels/recurrent.h"

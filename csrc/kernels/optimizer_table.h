@@ -21,5 +21,9 @@
     .largest = BOTH(clip_largest),
     .scale = BOTH(clip_scale),
     .clamp = BOTH(clip_clamp),
+    .adafactor_columns = BOTH(adafactor_columns),
+    .adafactor_average = BOTH(adafactor_average),
+    .adafactor_measure = BOTH(adafactor_measure),
+    .adafactor_update = BOTH(adafactor_update),
 },
 #undef BOTH

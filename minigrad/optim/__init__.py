@@ -7,6 +7,7 @@ from typing import Any as _Any
 
 from . import lr_scheduler
 from .adadelta import *
+from .adafactor import *
 from .adagrad import *
 from .adam import *
 from .adamax import *

@@ -31,8 +31,10 @@ class Form:
 
     __slots__ = ("counters", "index", "states")
 
-    def __init__(self, name: str, counters: tuple[str, ...], states: tuple[str, ...]) -> None:
-        self.index = find_optimizer(name)
+    def __init__(
+        self, name: str | None, counters: tuple[str, ...], states: tuple[str, ...]
+    ) -> None:
+        self.index = -1 if name is None else find_optimizer(name)  # None: a kernel of its own
         self.counters = counters
         self.states = states
 

@@ -7,6 +7,7 @@ such as the learning rate, is no argument of the launch: it stands in a float64 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -77,7 +78,7 @@ class ParameterGroup(dict[str, Any]):
                 # Copied by a launch before each step, so that a replayed plan follows it.
                 self._tensors[slot] = (arrays.as_strided(self.memory, (1,), (1,), slot), value)
             else:
-                self._numbers[slot] = float(value)
+                self._numbers[slot] = math.nan if value is None else float(value)
 
     def set_form(self, form: int) -> None:
         """Notes which form of the step is in use, by its number in the C core."""

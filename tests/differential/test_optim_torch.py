@@ -14,6 +14,9 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
 CASES = [
+    ("Adafactor", {}),
+    ("Adafactor", {"lr": 0.5, "beta2_decay": -0.5, "weight_decay": 0.1, "maximize": True}),
+    ("Adafactor", {"lr": 0.1, "eps": (1e-2, 0.1), "d": 1.5}),
     ("SGD", {"lr": 0.1}),
     ("SGD", {"lr": 0.1, "weight_decay": 0.3, "maximize": True}),
     ("SGD", {"lr": 0.1, "momentum": 0.9}),
@@ -58,7 +61,9 @@ class Pair:
 
     def __init__(self, name, options, dtype=np.float32):
         self.dtype = dtype
-        values = [np.random.standard_normal(s).astype(dtype) for s in SHAPES]
+        # torch's Adafactor divides by the number of elements.
+        shapes = [s for s in SHAPES if name != "Adafactor" or 0 not in s]
+        values = [np.random.standard_normal(s).astype(dtype) for s in shapes]
         self.ours = [mg.tensor(v, requires_grad=True) for v in values]
         self.theirs = [torch.tensor(v, requires_grad=True) for v in values]
         self.optimizer = getattr(optim, name)(self.ours, **options)
@@ -188,8 +193,12 @@ def outcome(call):
         *(
             lambda o, p, n=n: getattr(o, n)([p], eps=-1.0)
             for n in NAMES
-            if n not in ("SGD", "ASGD", "Rprop")
+            if n not in ("SGD", "ASGD", "Rprop", "Adafactor")
         ),
+        lambda o, p: o.Adafactor([p], beta2_decay=1),
+        lambda o, p: o.Adafactor([p], eps=(-1, 1)),
+        lambda o, p: o.Adafactor([p], eps=(None, -1)),
+        lambda o, p: o.Adafactor([p], d=0.5),
         lambda o, p: o.Adagrad([p], lr_decay=-1),
         lambda o, p: o.Adagrad([p], initial_accumulator_value=-1),
         lambda o, p: o.Adagrad([p], fused=True, foreach=True),
