@@ -802,3 +802,92 @@ def test_ordered_dict_of_modules_trains():
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.01
+
+
+# ---- those that are no single launch ----
+
+
+def test_lbfgs_finds_the_least_of_a_valley():
+    for dtype in (mg.float32, mg.float64):
+        p = nn.Parameter(mg.tensor([-1.2, 1.0], dtype=dtype))
+        unused = nn.Parameter(mg.ones(2, 2, dtype=dtype))
+        optimizer = optim.LBFGS([p, unused], line_search_fn="strong_wolfe", max_iter=100)
+
+        def closure(p=p, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = (1 - p[0]) ** 2 + 100 * (p[1] - p[0] ** 2) ** 2
+            loss.backward()
+            return loss
+
+        with mg.no_grad():
+            assert optimizer.step(closure).item() == pytest.approx(24.2)
+        assert p.tolist() == pytest.approx([1, 1], abs=2e-3 if dtype is mg.float32 else 1e-4)
+        assert unused.tolist() == [[1, 1], [1, 1]]
+        with record(), pytest.raises(RuntimeError):
+            optimizer.step(closure)
+
+
+def test_lbfgs_on_what_is_not_finite_ends():
+    for slope in (float("nan"), float("inf"), -float("inf")):
+        p = nn.Parameter(mg.ones(2))
+        optimizer = optim.LBFGS([p], line_search_fn="strong_wolfe")
+
+        def closure(p=p, slope=slope):
+            p.grad = mg.full((2,), slope)
+            return (p * slope).sum()
+
+        for _ in range(2):
+            optimizer.step(closure)
+
+
+def muon_reference(p, g, memory, lr, weight_decay=0.1, momentum=0.95, nesterov=True):
+    b = memory["b"] = momentum * memory.get("b", 0) + (1 - momentum) * g
+    x = (1 - momentum) * g + momentum * b if nesterov else b
+    x = x / max(np.linalg.norm(x), 1e-7)
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    rows, columns = p.shape
+    return p * (1 - lr * weight_decay) - lr * np.sqrt(max(1, rows / columns)) * x
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_muon(nesterov):
+    parameters = make_parameters(shapes=[(3, 5), (6, 4), (1, 1), (0, 3)])
+    values = [p.detach().numpy().copy() for p in parameters]
+    memories = [{} for _ in parameters]
+    optimizer = optim.Muon(parameters, lr=0.1, nesterov=nesterov)
+    for _ in range(4):
+        set_gradients(parameters)
+        for i, parameter in enumerate(parameters):
+            if parameter.numel():
+                values[i] = muon_reference(
+                    values[i], parameter.grad.numpy(), memories[i], 0.1, nesterov=nesterov
+                )
+        optimizer.step()
+    for parameter, value in zip(parameters, values, strict=True):
+        np.testing.assert_allclose(parameter.detach().numpy(), value, 1e-9)
+    with pytest.raises(ValueError, match="Muon only supports 2D parameters"):
+        optim.Muon([mg.zeros(2)])
+
+
+def test_a_replayed_muon_sees_new_hyperparameters():
+    def train(replay):
+        mg.manual_seed(1)
+        p = nn.Parameter(mg.randn(4, 3))
+        optimizer = optim.Muon([p], lr=mg.tensor(0.1))
+
+        def step():
+            optimizer.zero_grad()
+            (p * p).sum().backward()
+            optimizer.step()
+
+        with record() as plan:
+            step()
+        for index in range(4):
+            optimizer.param_groups[0]["lr"].fill_(0.1 / (index + 2))
+            optimizer.param_groups[0]["momentum"] = 0.5
+            plan.replay() if replay else step()
+        return p.tolist()
+
+    assert train(True) == train(False)

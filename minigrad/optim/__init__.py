@@ -13,7 +13,9 @@ from .adam import *
 from .adamax import *
 from .asgd import *
 from .lamb import *
+from .lbfgs import *
 from .lion import *
+from .muon import *
 from .nadam import *
 from .optimizer import *
 from .radam import *

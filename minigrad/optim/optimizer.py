@@ -265,6 +265,8 @@ class Optimizer:
     def _loaded(self, name: str, value: Any, param: Tensor, known: Any) -> Any:
         """A value of the state of one parameter, ready for use here."""
         if not isinstance(value, Tensor):
+            if isinstance(value, (list, tuple)):
+                return type(value)(self._loaded(name, item, param, None) for item in value)
             if not hasattr(value, "__array__"):
                 return deepcopy(value)
             value = Tensor(np.asarray(value.detach() if hasattr(value, "detach") else value))

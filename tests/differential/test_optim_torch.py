@@ -53,6 +53,7 @@ CASES = [
     ("RAdam", {"weight_decay": 0.2, "decoupled_weight_decay": True, "maximize": True}),
 ]
 NAMES = sorted({name for name, _ in CASES} | {"SparseAdam"})
+OTHERS = ["LBFGS", "Muon"]  # tests of their own, below
 SHAPES = [(3, 4), (), (7,), (0, 2), (2, 3, 5), (37,)]
 
 
@@ -133,7 +134,7 @@ def test_state_dicts_both_ways(name, options):
         pair.compare()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + OTHERS)
 def test_signatures(name):
     ours, theirs = (
         [(p.name, p.kind, p.default)
@@ -242,3 +243,138 @@ def test_sparse_adam_takes_the_rows_that_a_batch_reaches():
             assert list(saved["state"][0]) == list(optimizer.state_dict()["state"][0])
             other.load_state_dict(to_torch(optimizer.state_dict()))
             optimizer.load_state_dict(saved)
+
+
+MUON = [
+    {},
+    {"lr": 0.1, "weight_decay": 0.0, "nesterov": False},
+    {"lr": 0.1, "momentum": 0.5, "adjust_lr_fn": "match_rms_adamw", "ns_steps": 3},
+    {"lr": 0.1, "ns_coefficients": (3.0, -3.2, 1.2), "eps": 1e-3, "adjust_lr_fn": "original"},
+]
+
+
+@pytest.mark.parametrize("options", MUON)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_muon(options, dtype, monkeypatch):
+    """torch iterates in bfloat16; here it is made to iterate in the parameter's dtype."""
+    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
+    values = [np.random.standard_normal(s).astype(dtype) for s in ((5, 8), (8, 5), (6, 6), (1, 3))]
+    ours = [mg.tensor(v, requires_grad=True) for v in values]
+    theirs = [torch.tensor(v, requires_grad=True) for v in values]
+    optimizer, other = optim.Muon(ours, **options), torch.optim.Muon(theirs, **options)
+    assert repr(optimizer) == repr(other)
+    tolerance = 2e-3 if dtype == np.float32 else 1e-9  # the iteration spreads rounding errors
+    for step in range(50):
+        for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            grad = np.random.standard_normal(a.shape).astype(dtype)
+            a.grad = None if step == i else mg.tensor(grad)
+            b.grad = None if step == i else torch.tensor(grad)
+        optimizer.step()
+        other.step()
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), 1e-3, tolerance)
+        if step == 20:
+            saved = other.state_dict()
+            mine = optimizer.state_dict()
+            assert mine["param_groups"] == saved["param_groups"]
+            assert [list(e) for e in mine["state"].values()] == [["momentum_buffer"]] * 4
+            other.load_state_dict(to_torch(mine))
+            optimizer.load_state_dict(saved)
+
+
+def test_muon_in_bfloat16_is_near():
+    values = np.random.standard_normal((8, 20)).astype(np.float32)
+    ours, theirs = mg.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
+    grad = np.random.standard_normal((8, 20)).astype(np.float32)
+    ours.grad, theirs.grad = mg.tensor(grad), torch.tensor(grad)
+    optim.Muon([ours], lr=1.0, weight_decay=0.0).step()
+    torch.optim.Muon([theirs], lr=1.0, weight_decay=0.0).step()
+    change, other = ours.detach().numpy() - values, theirs.detach().numpy() - values
+    assert np.linalg.norm(change - other) < 0.02 * np.linalg.norm(other)
+
+
+def rosenbrock(p):
+    a, b = p[0], p[1]
+    return ((1 - a) ** 2).sum() + (100 * (b - a * a) ** 2).sum()
+
+
+def bowl(p):
+    return sum(((x - 1) ** 2 * (i + 1)).sum() for i, x in enumerate(p)) + p[0].sin().sum()
+
+
+LBFGS = [
+    (rosenbrock, {"lr": 1e-3, "max_iter": 4}),
+    (rosenbrock, {"line_search_fn": "strong_wolfe"}),
+    (rosenbrock, {"line_search_fn": "strong_wolfe", "max_iter": 5, "max_eval": 7}),
+    (rosenbrock, {"line_search_fn": "strong_wolfe", "history_size": 2, "lr": 0.5}),
+    (rosenbrock, {"line_search_fn": "strong_wolfe", "max_iter": 3, "max_eval": 1}),
+    (bowl, {"max_iter": 5, "lr": 0.3}),
+    (bowl, {"line_search_fn": "strong_wolfe", "max_iter": 3, "lr": 20}),
+    (bowl, {"max_iter": 50, "tolerance_grad": 1e-3}),
+]
+
+
+@pytest.mark.parametrize(("loss", "options"), LBFGS)
+def test_lbfgs(loss, options):
+    rng = np.random.default_rng(1)
+    values = [rng.uniform(-1, 1, s) for s in ((2,), (2,), (1, 1))]
+    sets = [[m.tensor(v, requires_grad=True) for v in values] for m in (mg, torch)]
+    pair = [m.optim.LBFGS(p, **options) for m, p in zip((mg, torch), sets, strict=True)]
+    assert repr(pair[0]) == repr(pair[1])
+    # A short history on this valley makes much of every rounding error.
+    for step in range(2 if "history_size" in options else 10):
+        calls, losses = [0, 0], []
+        for which, (optimizer, p) in enumerate(zip(pair, sets, strict=True)):
+
+            def closure(optimizer=optimizer, p=p, which=which, calls=calls):
+                calls[which] += 1
+                optimizer.zero_grad()
+                value = loss(p)
+                value.backward()
+                return value
+
+            losses.append(optimizer.step(closure).item())
+        assert calls[0] == calls[1]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-6, abs=1e-12)
+        for a, b in zip(*sets, strict=True):
+            np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), 1e-6, 1e-7)
+        ours, theirs = pair[0].state_dict()["state"], pair[1].state_dict()["state"]
+        assert set(ours[0]) == set(theirs[0])
+        assert ours[0]["func_evals"] == theirs[0]["func_evals"]
+        assert ours[0]["n_iter"] == theirs[0]["n_iter"]
+        if step == 4:
+            saved = pair[1].state_dict()
+            pair[1].load_state_dict(to_torch(pair[0].state_dict()))
+            pair[0].load_state_dict(saved)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m, p: m.optim.LBFGS([p], lr=-1),
+        lambda m, p: m.optim.LBFGS([{"params": [p]}, {"params": [p.detach().clone()]}]),
+        lambda m, p: m.optim.LBFGS([p]).step(),
+        lambda m, p: m.optim.LBFGS([p], line_search_fn="a").step(
+            lambda: p.mean().backward() or p.mean()
+        ),
+        lambda m, p: m.optim.Muon([p[0].detach()]),
+        lambda m, p: m.optim.Muon([p], lr=-1),
+        lambda m, p: m.optim.Muon([p], momentum=-1),
+        lambda m, p: m.optim.Muon([p], weight_decay=-1),
+        lambda m, p: m.optim.Muon([p], adjust_lr_fn="a"),
+        lambda m, p: stepped(m.optim.Muon([p], ns_steps=100), p),
+        lambda m, p: stepped(m.optim.Muon([p], ns_coefficients=(1, 2)), p),
+    ],
+)
+def test_error_types_of_the_rest(call):
+    found = []
+    for m in (mg, torch):
+        with pytest.raises(Exception) as raised:
+            call(m, m.ones(2, 2, requires_grad=True))
+        found.append(raised.type)
+    assert found[0] is found[1]
+
+
+def stepped(optimizer, p):
+    p.sum().backward()
+    optimizer.step()
