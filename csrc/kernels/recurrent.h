@@ -28,7 +28,8 @@ INLINE void NAME(add_to)(T *destination, V value, int64_t count) {
 }
 
 /* The functions of the gates, as exact as those of math.h (3 ulp) in half the time: a sigmoid that
- * math.h would give as less than 1e-38 (float64: 1e-307) may be that large, so 2^k needs one step. */
+ * math.h would give as less than 1e-38 (float64: 1e-307) may be that large, so 2^k needs one
+ * step. */
 INLINE V NAME(gate_sigmoid)(V x) {
     M k;
     const V bounded = NAME(at_least)(NAME(at_most)(x, REAL(87., 708.)), REAL(-87., -708.));

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from ...dtypes import float32, float64, int32, int64, uint8
 from ...ops.creation import arange, tensor
+from ...ops.index import index_select
 from ...tensor import Tensor
 
 __all__ = [
@@ -122,8 +123,24 @@ def _lengths(lengths: Tensor | Sequence[int]) -> list[int]:
 
 
 def _batch_sizes(lengths: Sequence[int]) -> list[int]:
-    """How many of the sequences reach each step."""
-    return [sum(length > step for length in lengths) for step in range(max(lengths, default=0))]
+    """How many of the sequences, the longest first, reach each step."""
+    counts: list[int] = []
+    for place in reversed(range(len(lengths))):
+        counts += [place + 1] * (lengths[place] - len(counts))
+    return counts
+
+
+def _places(counts: Sequence[int], order: Sequence[int], steps: int, batch_first: bool) -> Tensor:
+    """Where the rows of packed sequences stand among the (steps · batch) elements of the padded
+    batch; ``order``: which sequence comes first, second, ..."""
+    batch = len(order)
+    places: list[int] = []
+    for step, count in enumerate(counts):
+        if batch_first:
+            places += [name * steps + step for name in order[:count]]
+        else:
+            places += [step * batch + name for name in order[:count]]
+    return tensor(places, dtype=int64)
 
 
 def pack_padded_sequence(
@@ -173,10 +190,8 @@ def pack_padded_sequence(
         )
     counts = _batch_sizes(sizes)
     names = list(range(len(sizes))) if order is None else order
-    chosen = [(step, names[place]) for step, count in enumerate(counts) for place in range(count)]
-    step_index = tensor([step for step, _ in chosen], dtype=int64)
-    batch_index = tensor([name for _, name in chosen], dtype=int64)
-    data = input[batch_index, step_index] if batch_first else input[step_index, batch_index]
+    places = _places(counts, names, input.shape[steps], batch_first)
+    data = index_select(input.reshape(input.shape[0] * input.shape[1], *input.shape[2:]), 0, places)
     sorted_indices = None if order is None else tensor(order, dtype=int64)
     return PackedSequence(data, tensor(counts, dtype=int64), sorted_indices)
 
@@ -205,16 +220,11 @@ def pad_packed_sequence(
     lengths = [sum(count > place for count in counts) for place in range(batch)]
     order = None if sequence.sorted_indices is None else sequence.sorted_indices.tolist()
     names = list(range(batch)) if order is None else order
-    rows = [(step, names[place]) for step, count in enumerate(counts) for place in range(count)]
-    step_index = tensor([step for step, _ in rows], dtype=int64)
-    batch_index = tensor([name for _, name in rows], dtype=int64)
     data = sequence.data
     shape = (batch, steps) if batch_first else (steps, batch)
-    padded = data.new_full((*shape, *data.shape[1:]), padding_value)
-    if batch_first:
-        padded[batch_index, step_index] = data
-    else:
-        padded[step_index, batch_index] = data
+    padded = data.new_full((steps * batch, *data.shape[1:]), padding_value)
+    padded[_places(counts, names, steps, batch_first)] = data
+    padded = padded.reshape(*shape, *data.shape[1:])
     given = [0] * batch
     for name, length in zip(names, lengths, strict=True):
         given[name] = length
