@@ -2,9 +2,9 @@
 
 What one learns: transforms make new training images from those there are, drawn anew in every step;
 `per_sample=True` draws for each image of a batch, so a batch in memory is augmented in a few
-launches. Only what keeps the label helps: small shifts help a digit, a mirror image harms it; of
-clothes, mirror images help. The pictures go to runs/augmentation.png. Where FashionMNIST's files
-are found, the full setting trains on it, too.
+launches. Only what the test images vary in helps: small shifts add two points on digits, where
+mirror images take four away; clothes, centred and upright, gain from none of these. The pictures go
+to runs/augmentation.png. Where FashionMNIST's files are found, the full setting trains on it, too.
 """
 
 import sys

@@ -16,3 +16,4 @@ from .pooling import *
 from .products import *
 from .resizing import *
 from .sparse import *
+from .vision import *
