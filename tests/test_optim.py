@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 import pickle
 from collections import OrderedDict
@@ -891,3 +892,18 @@ def test_a_replayed_muon_sees_new_hyperparameters():
         return p.tolist()
 
     assert train(True) == train(False)
+
+
+@pytest.mark.parametrize("hint", ["foreach", "fused", "capturable"])
+@pytest.mark.parametrize("kind", sorted({kind for kind, *_ in CASES}, key=lambda k: k.__name__))
+def test_hints_change_nothing(kind, hint):
+    if hint not in inspect.signature(kind.__init__).parameters:
+        return
+    paths = []
+    for options in ({}, {hint: True}):
+        p, optimizer = one(kind, **options)
+        for _ in range(3):
+            optimizer.step()
+        paths.append(p.tolist())
+        assert optimizer.param_groups[0][hint] is options.get(hint, optimizer.defaults[hint])
+    assert paths[0] == paths[1]
