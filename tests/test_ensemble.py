@@ -10,7 +10,9 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn, optim
+from minigrad.autograd import gradcheck, gradgradcheck
 from minigrad.kernels import record
+from minigrad.ops.matmul import LinearBatch
 
 
 def mlp():
@@ -226,6 +228,20 @@ def test_losses_of_other_kinds(criterion):
     output = ensemble(x)
     wanted = sum(criterion(output[k], y).item() for k in range(3))
     assert ensemble.loss(output, y, criterion).item() == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (3, 4, 2)], ids=["shared", "each its own"])
+def test_the_product_of_a_batch_of_layers(shape):
+    operands = [mg.randn(s, dtype=mg.float64).requires_grad_() for s in (shape, (3, 5, 2), (3, 5))]
+    x, weight, bias = (each.detach().numpy() for each in operands)
+    wanted = x @ weight.swapaxes(1, 2) + bias[:, None]
+    np.testing.assert_allclose(LinearBatch().apply(*operands).detach().numpy(), wanted, 1e-12)
+    assert gradcheck(lambda *given: LinearBatch().apply(*given), operands)
+    assert gradgradcheck(lambda *given: LinearBatch().apply(*given), operands)
+    strided = mg.randn(5, 6, dtype=mg.float64)[:, ::2].t()
+    got = LinearBatch().apply(operands[0], operands[1], strided)
+    wanted = x @ weight.swapaxes(1, 2) + strided.numpy()[:, None]
+    np.testing.assert_allclose(got.detach().numpy(), wanted, 1e-12)
 
 
 # ---- decisions ----

@@ -115,8 +115,8 @@ class Ensemble(Module):
         reduction = getattr(criterion, "reduction", None)
         known = isinstance(criterion, _Loss) and type(criterion).__name__ in _ADDITIVE
         if known and reduction in ("mean", "sum") and not each:
-            targets = target.unsqueeze(0).expand(self.count, *target.shape).flatten(0, 1)
-            value = criterion(output.flatten(0, 1), targets)
+            targets = target.expand(self.count, *target.shape).reshape(-1, *target.shape[1:])
+            value = criterion(output.reshape(-1, *output.shape[2:]), targets)
             return value * float(self.count) if reduction == "mean" else value
         total = criterion(output[0], target[0] if each else target)
         for k in range(1, self.count):

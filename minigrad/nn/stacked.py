@@ -17,7 +17,7 @@ from copy import deepcopy
 from typing import Any
 
 from ..autograd import no_grad
-from ..ops.matmul import MatMul
+from ..ops.matmul import LinearBatch, MatMul
 from ..ops.shape import stack
 from ..tensor import Tensor
 from .containers import ModuleList, Sequential
@@ -148,14 +148,16 @@ class StackedLinear(Stacked):
     def run(self, x: Tensor, layout: str) -> tuple[Tensor, str]:
         if layout == CHANNELS:
             x, layout = to_stacked(x, layout, self.count), STACKED
-        start = 0 if layout == SHARED else 1
-        middle = x.shape[start:-1]
-        if len(middle) != 1:  # (..., in) as rows
-            x = x.reshape(*x.shape[:start], -1, x.shape[-1])
-        y = MatMul(False, True).apply(x, self.weight)
-        if self.bias is not None:
-            y = y + self.bias.unsqueeze(1)
-        return (y if len(middle) == 1 else y.reshape(self.count, *middle, -1)), STACKED
+        lead = 0 if layout == SHARED else 1
+        middle: Any = None
+        if x.dim() != lead + 2:  # (..., in) as rows
+            middle = x.shape[lead:-1]
+            x = x.reshape(*x.shape[:lead], -1, x.shape[-1])
+        if self.bias is None:
+            y = MatMul(False, True).apply(x, self.weight)
+        else:
+            y = LinearBatch().apply(x, self.weight, self.bias)
+        return (y if middle is None else y.reshape(self.count, *middle, -1)), STACKED
 
     def extra_repr(self) -> str:
         count, outputs, inputs = self.weight.shape

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..array import as_strided
 from ..autograd.engine import INPUTS, Operation
-from ..kernels import NULL, Array
+from ..kernels import NULL, Array, binary
 from ..kernels import matmul as matmul_kernel
 from ..tensor import Tensor
-from .elementwise import check_tensor, into
+from .elementwise import Add, check_tensor, into
 from .reduce import Sum
 from .shape import reshape, squeeze, unsqueeze
 
@@ -62,6 +63,31 @@ class Linear(Operation):
 
     def grad_bias(self, grad: Tensor) -> Tensor:
         return Sum(1).apply(grad)  # over the first dimension
+
+
+class LinearBatch(Operation):
+    """Yₖ = X Wₖᵀ + bₖ for X (N, in) or Xₖ (K, N, in), W (K, out, in), b (K, out);
+    dXₖ = dYₖ Wₖ,  dWₖ = dYₖᵀ Xₖ,  dbₖ = Σₙ dYₖ"""
+
+    __slots__ = ()
+    saves = INPUTS
+    uses = ((1,), (0,), ())
+    adapts = True
+
+    def forward(self, x: Array, weight: Array, bias: Array) -> Array:
+        y = matmul_kernel(x, weight, NULL, False, True)
+        (count, width), (step, stride) = bias.shape[0:2], bias.strides[0:2]
+        rows = as_strided(bias, (count, 1, width), (step, 0, stride), 0)
+        return binary(Add.code, y, rows, y)
+
+    def grad_x(self, grad: Tensor) -> Tensor:
+        return MatMul().apply(grad, self.inputs[1])
+
+    def grad_weight(self, grad: Tensor) -> Tensor:
+        return MatMul(True, False).apply(grad, self.inputs[0])
+
+    def grad_bias(self, grad: Tensor) -> Tensor:
+        return Sum(2).apply(grad)  # over the second dimension
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
