@@ -170,9 +170,15 @@ mg_array *mg_convolution_weight(mg_array *input, mg_array *grad_output, const in
                                 const int64_t *geometry);
 int mg_max_pool2d(mg_array *input, const int64_t *geometry,
                   mg_array **outputs); /* values, indices */
-/* indices count within one (height, width) plane */
-mg_array *mg_plane_gather(mg_array *input, mg_array *indices);
-mg_array *mg_plane_scatter(mg_array *values, mg_array *indices, int64_t height, int64_t width);
+/* The largest element of windows over the last `count` (1 to 3) dimensions, and its index. windows:
+ * for each dimension int64 (1 or planes, size, 3): the first element of each window, how many, and
+ * the step between them. outputs: values, indices */
+int mg_window_max(mg_array *input, int count, mg_array **windows, mg_array **outputs);
+/* indices count within the last `count` dimensions of a plane (or volume, or row). Of values with
+ * the same index the scatter gives the sum, or with `replace` the last. */
+mg_array *mg_plane_gather(mg_array *input, mg_array *indices, int count);
+mg_array *mg_plane_scatter(mg_array *values, mg_array *indices, int count, const int64_t *sizes,
+                           int replace);
 mg_array *mg_avg_pool2d(mg_array *input, const int64_t *geometry);
 mg_array *mg_avg_pool2d_backward(mg_array *grad_output, int64_t height, int64_t width,
                                  const int64_t *geometry);

@@ -115,6 +115,8 @@ typedef struct job {
     mg_pool2d pool;
     int dtype;
     mg_array *arrays[3];
+    int64_t count, size; /* of gather and scatter: indices and elements of a plane */
+    int replace;
     int failed;    /* atomic: some index lay outside of its plane ... */
     int64_t wrong; /* ... this one */
 } job;
@@ -192,18 +194,37 @@ static void note_failure(job *job, int64_t wrong) {
     if (!__atomic_exchange_n(&job->failed, 1, __ATOMIC_RELAXED)) job->wrong = wrong;
 }
 
-static int report_failure(const char *op, const job *job, const mg_array *image) {
+static int report_failure(const char *op, const job *job, int64_t size) {
     if (!job->failed) return 0;
-    return mg_fail(MG_INDEX_ERROR, "%s: index %lld is out of bounds for a plane of %lld x %lld", op,
-                   (long long)job->wrong, (long long)image->shape[image->ndim - 2],
-                   (long long)image->shape[image->ndim - 1]);
+    return mg_fail(MG_RUNTIME_ERROR, "%s: index %lld is out of bounds for a plane of %lld elements",
+                   op, (long long)job->wrong, (long long)size);
+}
+
+/* The elements of one plane, whose dimensions are the last `count`, and how many planes. */
+static int64_t volume_of(const mg_array *array, int64_t count) {
+    int64_t volume = 1;
+    for (int64_t d = array->ndim - count; d < array->ndim; d++) volume *= array->shape[d];
+    return volume;
+}
+
+static int64_t volumes_of(const mg_array *array, int64_t count) {
+    int64_t volumes = 1;
+    for (int64_t d = 0; d < array->ndim - count; d++) volumes *= array->shape[d];
+    return volumes;
+}
+
+/* A gather or scatter: arrays[0] out, arrays[1] in. */
+static job moving_job(const mg_launch *launch) {
+    job job = {.dtype = launch->arrays[0]->dtype, .replace = launch->integers[1] != 0};
+    memcpy(job.arrays, launch->arrays, sizeof job.arrays);
+    job.count = volume_of(launch->arrays[2], launch->integers[0]);
+    return job;
 }
 
 static void gather_piece(void *context, int64_t begin, int64_t end) {
     job *job = context;
     mg_array *values = job->arrays[0], *input = job->arrays[1], *indices = job->arrays[2];
-    int64_t item = mg_item_size(job->dtype), count = plane_size(values), size = plane_size(input),
-            wrong;
+    int64_t item = mg_item_size(job->dtype), count = job->count, size = job->size, wrong;
     for (int64_t plane = begin; plane < end; plane++)
         if (mg_active_isa->pool2d.gather[job->dtype](count,
                                                      (int64_t *)indices->data + plane * count, size,
@@ -212,35 +233,35 @@ static void gather_piece(void *context, int64_t begin, int64_t end) {
             note_failure(job, wrong);
 }
 
-/* arrays: values; input, indices */
+/* arrays: values; input, indices. integers: dimensions of a plane */
 int mg_run_plane_gather(const mg_launch *launch) {
-    mg_array *input = launch->arrays[1];
-    job job = {.dtype = input->dtype};
-    memcpy(job.arrays, launch->arrays, sizeof job.arrays);
-    run_pieces(&job, plane_count(input), plane_size(launch->arrays[0]), 1, gather_piece);
-    return report_failure("plane_gather", &job, input);
+    job job = moving_job(launch);
+    job.size = volume_of(launch->arrays[1], launch->integers[0]);
+    run_pieces(&job, volumes_of(launch->arrays[1], launch->integers[0]), job.count, 1,
+               gather_piece);
+    return report_failure("plane_gather", &job, job.size);
 }
 
 static void scatter_piece(void *context, int64_t begin, int64_t end) {
     job *job = context;
     mg_array *out = job->arrays[0], *values = job->arrays[1], *indices = job->arrays[2];
-    int64_t item = mg_item_size(job->dtype), count = plane_size(values), size = plane_size(out),
-            wrong;
+    int64_t item = mg_item_size(job->dtype), count = job->count, size = job->size, wrong;
     for (int64_t plane = begin; plane < end; plane++)
         if (mg_active_isa->pool2d.scatter[job->dtype](count,
                                                       (int64_t *)indices->data + plane * count,
                                                       size, values->data + plane * count * item,
-                                                      out->data + plane * size * item, &wrong))
+                                                      out->data + plane * size * item, job->replace,
+                                                      &wrong))
             note_failure(job, wrong);
 }
 
-/* arrays: out; values, indices */
+/* arrays: out; values, indices. integers: dimensions of a plane, replace */
 int mg_run_plane_scatter(const mg_launch *launch) {
-    mg_array *out = launch->arrays[0];
-    job job = {.dtype = out->dtype};
-    memcpy(job.arrays, launch->arrays, sizeof job.arrays);
-    run_pieces(&job, plane_count(out), plane_size(out), 0.5, scatter_piece);
-    return report_failure("plane_scatter", &job, out);
+    job job = moving_job(launch);
+    job.size = volume_of(launch->arrays[0], launch->integers[0]);
+    run_pieces(&job, volumes_of(launch->arrays[0], launch->integers[0]), job.size, 0.5,
+               scatter_piece);
+    return report_failure("plane_scatter", &job, job.size);
 }
 
 /* ---- entries ---- */
@@ -248,7 +269,7 @@ int mg_run_plane_scatter(const mg_launch *launch) {
 /* Submits a launch whose arrays are already contiguous; the outputs come first. */
 static int submit(int kernel, int outputs, int count, mg_array **arrays, const int64_t *geometry) {
     mg_launch launch = {.kernel = kernel, .outputs = outputs, .count = count, .arrays = arrays};
-    if (geometry) memcpy(launch.integers, geometry, GEOMETRY * sizeof *geometry);
+    memcpy(launch.integers, geometry, GEOMETRY * sizeof *geometry);
     return mg_submit(&launch, 0, mg_kernel_name(kernel));
 }
 
@@ -326,46 +347,55 @@ mg_array *mg_avg_pool2d_backward(mg_array *grad_output, int64_t height, int64_t 
     return arrays[0];
 }
 
-/* The indices belong to planes of `array`. */
-static int check_planes(const char *op, const mg_array *array, const mg_array *indices) {
-    int valid = indices->dtype == MG_INT64 && indices->ndim == array->ndim && array->ndim >= 3 &&
-                array->ndim <= 4 && mg_is_float(array->dtype);
-    for (int d = 0; valid && d < array->ndim - 2; d++) valid = indices->shape[d] == array->shape[d];
+/* The indices belong to planes of `array`, the last `count` dimensions. */
+static int check_planes(const char *op, const mg_array *array, const mg_array *indices, int count) {
+    int valid = indices->dtype == MG_INT64 && indices->ndim == array->ndim && count >= 1 &&
+                count <= array->ndim && mg_is_float(array->dtype);
+    for (int d = 0; valid && d < array->ndim - count; d++)
+        valid = indices->shape[d] == array->shape[d];
     if (valid) return 0;
-    return mg_fail(
-        MG_RUNTIME_ERROR,
-        "%s: expected floating point planes (N, C, H, W) or (C, H, W) and int64 indices with "
-        "as many planes, got %s %s and %s %s",
-        op, mg_dtype_name(array->dtype), mg_shape_text(array), mg_dtype_name(indices->dtype),
-        mg_shape_text(indices));
+    return mg_fail(MG_RUNTIME_ERROR,
+                   "%s: expected floating point planes of %d dimensions and int64 indices with as "
+                   "many planes, "
+                   "got %s %s and %s %s",
+                   op, count, mg_dtype_name(array->dtype), mg_shape_text(array),
+                   mg_dtype_name(indices->dtype), mg_shape_text(indices));
 }
 
-mg_array *mg_plane_gather(mg_array *input, mg_array *indices) {
-    if (check_planes("plane_gather", input, indices)) return NULL;
-    mg_array *arrays[3] = {mg_empty_like(indices, input->dtype),
-                           mg_as_contiguous(input, input->dtype),
+/* kernel(out; first, indices), which takes the reference to `out`. */
+static mg_array *submit_moving(int kernel, mg_array *out, mg_array *first, mg_array *indices,
+                               int count, int replace) {
+    mg_array *arrays[3] = {out, mg_as_contiguous(first, first->dtype),
                            mg_as_contiguous(indices, MG_INT64)};
-    if (!arrays[0] || !arrays[1] || !arrays[2] ||
-        submit(MG_KERNEL_plane_gather, 1, 3, arrays, NULL))
+    mg_launch launch = {.kernel = kernel,
+                        .outputs = 1,
+                        .count = 3,
+                        .arrays = arrays,
+                        .integers = {count, replace}};
+    if (!arrays[0] || !arrays[1] || !arrays[2] || mg_submit(&launch, 0, NULL))
         return release_all(3, arrays);
     release_all(2, arrays + 1);
     return arrays[0];
 }
 
-mg_array *mg_plane_scatter(mg_array *values, mg_array *indices, int64_t height, int64_t width) {
+mg_array *mg_plane_gather(mg_array *input, mg_array *indices, int count) {
+    if (check_planes("plane_gather", input, indices, count)) return NULL;
+    return submit_moving(MG_KERNEL_plane_gather, mg_empty_like(indices, input->dtype), input,
+                         indices, count, 0);
+}
+
+mg_array *mg_plane_scatter(mg_array *values, mg_array *indices, int count, const int64_t *sizes,
+                           int replace) {
     static const char op[] = "plane_scatter";
-    if (check_planes(op, values, indices)) return NULL;
-    if (!mg_same_shape(values, indices) || height < 0 || width < 0) {
+    int64_t shape[MG_MAX_DIMS];
+    if (check_planes(op, values, indices, count)) return NULL;
+    if (!mg_same_shape(values, indices)) {
         mg_fail(MG_RUNTIME_ERROR, "%s: values %s and indices %s must have the same shape", op,
                 mg_shape_text(values), mg_shape_text(indices));
         return NULL;
     }
-    mg_array *arrays[3] = {new_planes(values, values->dtype, height, width),
-                           mg_as_contiguous(values, values->dtype),
-                           mg_as_contiguous(indices, MG_INT64)};
-    if (!arrays[0] || !arrays[1] || !arrays[2] ||
-        submit(MG_KERNEL_plane_scatter, 1, 3, arrays, NULL))
-        return release_all(3, arrays);
-    release_all(2, arrays + 1);
-    return arrays[0];
+    memcpy(shape, values->shape, sizeof shape);
+    for (int d = 0; d < count; d++) shape[values->ndim - count + d] = sizes[d];
+    return submit_moving(MG_KERNEL_plane_scatter, mg_empty(values->dtype, values->ndim, shape),
+                         values, indices, count, replace);
 }

@@ -119,3 +119,56 @@ def resize_matrix(size, out, mode, align_corners=False, scale=None, antialias=Fa
             for j in range(int(np.floor(place)) - half + 1, int(np.floor(place)) + half + 1):
                 matrix[i, min(max(j, 0), size - 1)] += kernel(np.abs(j - place))
     return matrix
+
+
+def pool(x, dims, kernel, reduce, stride=None, padding=0, dilation=1, ceil_mode=False):
+    """``reduce(values, indices, area)`` of each window over the last dimensions: the elements
+    inside of the input, their indices in the plane, and how many the window has with its padding.
+    """
+    kernel = spread(kernel, dims)
+    stride = kernel if stride is None else spread(stride, dims)
+    padding, dilation = spread(padding, dims), spread(dilation, dims)
+    size = x.shape[x.ndim - dims :]
+    counts = []
+    for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True):
+        reach = n + 2 * p - d * (k - 1) - 1
+        count = -(-reach // s) + 1 if ceil_mode else reach // s + 1
+        counts.append(count - (ceil_mode and (count - 1) * s >= n + p))
+    return windows_of(
+        x,
+        counts,
+        lambda d, i: [i * stride[d] - padding[d] + k * dilation[d] for k in range(kernel[d])],
+        lambda d, i: (
+            min(i * stride[d] - padding[d] + kernel[d], size[d] + padding[d])
+            - i * stride[d]
+            + padding[d]
+        ),
+        reduce,
+    )
+
+
+def windows_of(x, counts, places, extent, reduce):
+    """places(dimension, i): the positions of window i, of which some may lie outside."""
+    dims = len(counts)
+    size = x.shape[x.ndim - dims :]
+    planes = x.reshape(*x.shape[: x.ndim - dims], int(np.prod(size)))
+    numbers = np.arange(int(np.prod(size))).reshape(size)
+    results = []
+    for position in np.ndindex(*counts):
+        inside = [
+            [place for place in places(d, i) if 0 <= place < size[d]]
+            for d, i in enumerate(position)
+        ]
+        area = np.prod([extent(d, i) for d, i in enumerate(position)])
+        taken = numbers[np.ix_(*inside)].reshape(-1)
+        results.append(reduce(planes[..., taken], taken, area))
+    lead = x.shape[: x.ndim - dims]
+    return np.stack(results, -1).reshape(*lead, *counts) if results else np.zeros((*lead, *counts))
+
+
+def largest(values, indices, area):
+    return values.max(-1)
+
+
+def place_of_largest(values, indices, area):
+    return indices[values.argmax(-1)]

@@ -16,6 +16,7 @@
 #include "../kernels/optimizer.h"
 #include "../kernels/adafactor.h"
 #include "../kernels/pool2d.h"
+#include "../kernels/window_max.h"
 #include "../kernels/random.h"
 #include "../kernels/recurrent.h"
 #include "../kernels/resample.h"

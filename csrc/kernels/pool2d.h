@@ -332,7 +332,7 @@ static int NAME(plane_gather)(int64_t count, const int64_t *indices, int64_t siz
 }
 
 static int NAME(plane_scatter)(int64_t count, const int64_t *indices, int64_t size,
-                               const void *values, void *plane, int64_t *wrong) {
+                               const void *values, void *plane, int replace, int64_t *wrong) {
     memset(plane, 0, (size_t)size * sizeof(T));
     for (int64_t i = 0; i < count; i++) {
         int64_t index = indices[i];
@@ -340,7 +340,8 @@ static int NAME(plane_scatter)(int64_t count, const int64_t *indices, int64_t si
             *wrong = index;
             return -1;
         }
-        ((T *)plane)[index] += ((const T *)values)[i];
+        const T value = ((const T *)values)[i];
+        ((T *)plane)[index] = replace ? value : ((T *)plane)[index] + value;
     }
     return 0;
 }

@@ -6,6 +6,8 @@
                 [MG_FLOAT64] = OTHER_NAME(pool_average, float64)},
     .average_backward = {[MG_FLOAT32] = OTHER_NAME(pool_average_backward, float32),
                          [MG_FLOAT64] = OTHER_NAME(pool_average_backward, float64)},
+    .window_max = {[MG_FLOAT32] = OTHER_NAME(window_max, float32),
+                   [MG_FLOAT64] = OTHER_NAME(window_max, float64)},
     .gather = {[MG_FLOAT32] = OTHER_NAME(plane_gather, float32),
                [MG_FLOAT64] = OTHER_NAME(plane_gather, float64)},
     .scatter = {[MG_FLOAT32] = OTHER_NAME(plane_scatter, float32),

@@ -1,4 +1,4 @@
-"""Convolution over (N, C, L), (N, C, H, W) or (N, C, D, H, W), and pooling over planes.
+"""Convolution over (N, C, L), (N, C, H, W) or (N, C, D, H, W).
 
 A convolution is linear in its input and in its weight. Its three kernels, y = conv(x, w), dx =
 input(dy, w) and dw = weight(x, dy), are each linear in both operands and each other's derivatives,
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..autograd.engine import INPUTS, OUTPUT, MultipleOutputs, Operation
-from ..kernels import NULL, Array, check, lib, own, several
+from ..autograd.engine import INPUTS, Operation
+from ..kernels import NULL, Array, lib, own
 from ..tensor import Tensor
 
 Geometry = Sequence[int]  # see csrc/api.h
@@ -100,86 +100,3 @@ class ConvolutionWeight(Operation):
 def _sum_to_channels(grad: Tensor) -> Tensor:
     """(N, C, ...) summed to (C)."""
     return grad.sum((0, *range(2, grad.ndim)))
-
-
-class MaxPool2d(MultipleOutputs):
-    """y = the largest element of each window, and its index in the (H, W) plane, which alone gets
-    the gradient"""
-
-    __slots__ = ("geometry",)
-    saves = OUTPUT
-    keeps_shapes = True
-
-    def __init__(self, geometry: Geometry) -> None:
-        self.geometry = geometry
-
-    def forward(self, x: Array) -> list[Array]:
-        outputs = several(2)
-        check(lib.mg_max_pool2d(x, self.geometry, outputs))
-        return [own(each) for each in outputs]
-
-    def backward(self, grads: Sequence[Tensor]) -> list[Tensor | None]:
-        indices = self.saved_outputs[1]
-        return [PlaneScatter(indices, self.operand_shapes[0][-2:]).apply(grads[0])]
-
-
-class PlaneScatter(Operation):
-    """y = zeros (H, W) with the values added at their indices;  dv = dy at the indices"""
-
-    __slots__ = ("indices", "size")
-
-    def __init__(self, indices: Tensor, size: Sequence[int]) -> None:
-        self.indices, self.size = indices, size
-
-    def forward(self, values: Array) -> Array:
-        return own(lib.mg_plane_scatter(values, self.indices._array, *self.size))
-
-    def grad_values(self, grad: Tensor) -> Tensor:
-        return PlaneGather(self.indices).apply(grad)
-
-
-class PlaneGather(Operation):
-    """y = x (H, W) at the indices;  dx = zeros with dy added at the indices"""
-
-    __slots__ = ("indices",)
-    keeps_shapes = True
-
-    def __init__(self, indices: Tensor) -> None:
-        self.indices = indices
-
-    def forward(self, x: Array) -> Array:
-        return own(lib.mg_plane_gather(x, self.indices._array))
-
-    def grad_x(self, grad: Tensor) -> Tensor:
-        return PlaneScatter(self.indices, self.operand_shapes[0][-2:]).apply(grad)
-
-
-class AvgPool2d(Operation):
-    """y = the mean of each window;  dx = each dy shared out over its window"""
-
-    __slots__ = ("geometry",)
-    keeps_shapes = True
-
-    def __init__(self, geometry: Geometry) -> None:
-        self.geometry = geometry
-
-    def forward(self, x: Array) -> Array:
-        return own(lib.mg_avg_pool2d(x, self.geometry))
-
-    def grad_x(self, grad: Tensor) -> Tensor:
-        return AvgPool2dBackward(self.geometry, self.operand_shapes[0][-2:]).apply(grad)
-
-
-class AvgPool2dBackward(Operation):
-    """dx of average pooling;  linear, so its derivative is the pooling"""
-
-    __slots__ = ("geometry", "size")
-
-    def __init__(self, geometry: Geometry, size: Sequence[int]) -> None:
-        self.geometry, self.size = geometry, size
-
-    def forward(self, g: Array) -> Array:
-        return own(lib.mg_avg_pool2d_backward(g, *self.size, self.geometry))
-
-    def grad_g(self, grad: Tensor) -> Tensor:
-        return AvgPool2d(self.geometry).apply(grad)

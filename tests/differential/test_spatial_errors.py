@@ -93,6 +93,48 @@ BAD = {
     "adaptive sizes": f("adaptive_avg_pool2d", (1, 3, 4), output_size=(2, 2, 2)),
     "adaptive negative": f("adaptive_avg_pool2d", (1, 3, 4), output_size=(2, -2)),
     "adaptive empty": f("adaptive_avg_pool2d", (1, 0, 4), output_size=2),
+    "max_pool1d dims": f("max_pool1d", (2, 3, 4, 5), kernel_size=2),
+    "max_pool1d too small": f("max_pool1d", (2, 3, 4), kernel_size=5),
+    "max_pool1d padding": f("max_pool1d", (2, 3, 4), kernel_size=2, padding=2),
+    "max_pool1d stride": f("max_pool1d", (2, 3, 4), kernel_size=2, stride=0),
+    "max_pool3d dims": f("max_pool3d", (3, 4, 5), kernel_size=2),
+    "max_pool3d too small": f("max_pool3d", (1, 2, 3, 4), kernel_size=5),
+    "max_pool3d padding": f("max_pool3d", (1, 4, 4, 4), kernel_size=2, padding=2),
+    "max_pool3d dilation": f("max_pool3d", (1, 4, 4, 4), kernel_size=2, dilation=0),
+    "max_pool3d kernel": f("max_pool3d", (1, 4, 4, 4), kernel_size=(2, 2)),
+    "max_pool3d empty": f("max_pool3d", (1, 4, 0, 4), kernel_size=1),
+    "avg_pool1d padding": f("avg_pool1d", (2, 3, 4), kernel_size=2, padding=2),
+    "avg_pool3d divisor": f("avg_pool3d", (1, 4, 4, 4), kernel_size=2, divisor_override=0),
+    "avg_pool3d dims": f("avg_pool3d", (4, 4, 4), kernel_size=2),
+    "avg_pool3d negative": f("avg_pool3d", (1, 4, 4, 4), kernel_size=2, padding=-1),
+    "adaptive_max dims": f("adaptive_max_pool3d", (3, 4, 4), output_size=2),
+    "adaptive_max sizes": f("adaptive_max_pool1d", (1, 3, 4), output_size=(2, 2)),
+    "adaptive_max empty": f("adaptive_max_pool2d", (1, 0, 4), output_size=2),
+    "fractional nothing": f("fractional_max_pool2d", (1, 4, 4), kernel_size=2),
+    "fractional too large": f("fractional_max_pool2d", (1, 4, 4), kernel_size=2, output_size=4),
+    "fractional samples": lambda m: m.nn.functional.fractional_max_pool2d(
+        m.ones(1, 4, 4), 2, 2, _random_samples=m.ones(1, 2, 2)
+    ),
+    "FractionalMaxPool2d nothing": layer(lambda n: n.FractionalMaxPool2d(2)),
+    "FractionalMaxPool2d both": layer(lambda n: n.FractionalMaxPool2d(2, 2, 0.5)),
+    "FractionalMaxPool3d ratio": layer(lambda n: n.FractionalMaxPool3d(2, output_ratio=1.5)),
+    "FractionalMaxPool3d kernel": layer(lambda n: n.FractionalMaxPool3d(0, 2)),
+    "max_unpool shapes": lambda m: m.nn.functional.max_unpool2d(
+        m.ones(1, 2, 2), m.zeros(1, 2, 3, dtype=m.int64), 2
+    ),
+    "max_unpool dtype": f("max_unpool2d", (1, 2, 2), (1, 2, 2), kernel_size=2),
+    "max_unpool index": lambda m: m.nn.functional.max_unpool2d(
+        m.ones(1, 2, 2), m.full((1, 2, 2), 16), 2
+    ),
+    "max_unpool size": lambda m: m.nn.functional.max_unpool2d(
+        m.ones(1, 2, 2), m.zeros(1, 2, 2, dtype=m.int64), 2, output_size=[9, 4]
+    ),
+    "max_unpool sizes": lambda m: m.nn.functional.max_unpool2d(
+        m.ones(1, 2, 2), m.zeros(1, 2, 2, dtype=m.int64), 2, output_size=[4]
+    ),
+    "max_unpool3d dims": lambda m: m.nn.functional.max_unpool3d(
+        m.ones(2, 2, 2), m.zeros(2, 2, 2, dtype=m.int64), 2
+    ),
     "pad no tensor": lambda m: m.nn.functional.pad([1.0], (1, 1)),
 }
 

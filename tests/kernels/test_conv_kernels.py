@@ -119,13 +119,13 @@ def test_max_pool2d(dtype, case):
         close(got, wanted)
         np.testing.assert_array_equal(indices, wanted_indices)
     assert indices.dtype == np.int64
-    gathered = ndarray(own(lib.mg_plane_gather(array(x), array(indices))))
+    gathered = ndarray(own(lib.mg_plane_gather(array(x), array(indices), 2)))
     np.testing.assert_array_equal(gathered, wanted)
     g = values(rng, wanted.shape, dtype)
     expected = np.zeros((*shape[:2], shape[2] * shape[3]))
     for n, c in np.ndindex(*shape[:2]):
         np.add.at(expected[n, c], indices[n, c].reshape(-1), g[n, c].reshape(-1))
-    got = ndarray(own(lib.mg_plane_scatter(array(g), array(indices), shape[2], shape[3])))
+    got = ndarray(own(lib.mg_plane_scatter(array(g), array(indices), 2, shape[2:], 0)))
     close(got, expected.reshape(shape), 16, 4)
 
 
@@ -174,5 +174,5 @@ def test_pools_refuse():
         if 6 not in change:
             assert not lib.mg_avg_pool2d(x, numbers), change
     index = array(np.full((1, 1, 2, 2), 16))
-    assert not lib.mg_plane_gather(x, index)
-    assert not lib.mg_plane_scatter(array(np.zeros((1, 1, 2, 2), np.float32)), index, 4, 4)
+    assert not lib.mg_plane_gather(x, index, 2)
+    assert not lib.mg_plane_scatter(array(np.zeros((1, 1, 2, 2), np.float32)), index, 2, [4, 4], 0)

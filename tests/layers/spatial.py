@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+
+import numpy as np
 from layer_table import Layer
 
 
@@ -74,8 +77,78 @@ RESIZING = [
     Layer(lambda m: m.UpsamplingBilinear2d(scale_factor=2), ((2, 2, 2, 3),)),
 ]
 
+
+def _library(name):
+    """minigrad or torch, from the name of one of its modules."""
+    return importlib.import_module(name.split(".")[0])
+
+
+def _samples(nn, *shape):
+    """What a fractional pool draws otherwise."""
+    values = np.random.default_rng(5).random(shape).astype(np.float32)
+    return _library(nn.__name__).tensor(values)
+
+
+def _there_and_back(pool):
+    """A pool with its indices, and the unpooling: the call makes the pool from the same library."""
+
+    def call(module, input):
+        nn = _library(type(module).__module__).nn
+        return module(*pool(nn)(input), output_size=list(input.shape))
+
+    return call
+
+
+POOLS = [
+    Layer(lambda m: m.MaxPool1d(2), ((2, 3, 7),)),
+    Layer(lambda m: m.MaxPool1d(3, 2, 1, 2, True, True), ((3, 8),)),
+    Layer(lambda m: m.MaxPool3d(2), ((2, 3, 4, 5, 4),)),
+    Layer(lambda m: m.MaxPool3d((2, 3, 2), (1, 2, 2), 1, 1, True, True), ((2, 4, 5, 4),)),
+    Layer(lambda m: m.AvgPool1d(2), ((2, 3, 7),)),
+    Layer(lambda m: m.AvgPool1d(3, 2, 1, True, False), ((3, 8),)),
+    Layer(lambda m: m.AvgPool3d(2), ((2, 3, 4, 5, 4),)),
+    Layer(lambda m: m.AvgPool3d((2, 3, 2), (1, 2, 2), 1, True, False, 5), ((2, 4, 5, 4),)),
+    Layer(lambda m: m.LPPool1d(2, 3), ((2, 3, 7),)),
+    Layer(lambda m: m.LPPool2d(2, 3, stride=2), ((2, 3, 7, 8),)),
+    Layer(lambda m: m.LPPool3d(2, (2, 3, 2), ceil_mode=True), ((2, 4, 5, 4),)),
+    Layer(lambda m: m.AdaptiveAvgPool1d(3), ((2, 3, 7),)),
+    Layer(lambda m: m.AdaptiveAvgPool2d(1), ((2, 3, 7, 5),)),
+    Layer(lambda m: m.AdaptiveAvgPool2d((None, 3)), ((3, 4, 7),)),
+    Layer(lambda m: m.AdaptiveAvgPool3d((2, 1, 3)), ((2, 3, 4, 5, 4),)),
+    Layer(lambda m: m.AdaptiveMaxPool1d(3), ((2, 3, 7),)),
+    Layer(lambda m: m.AdaptiveMaxPool2d((3, 2), return_indices=True), ((2, 3, 7, 5),)),
+    Layer(lambda m: m.AdaptiveMaxPool2d(2), ((2, 4, 6),)),
+    Layer(lambda m: m.AdaptiveMaxPool3d((2, 1, 3)), ((2, 3, 4, 5, 4),)),
+    Layer(
+        lambda m: m.FractionalMaxPool2d(2, output_size=3, _random_samples=_samples(m, 2, 3, 2)),
+        ((2, 3, 7, 6),),
+    ),
+    Layer(
+        lambda m: m.FractionalMaxPool3d(2, output_ratio=0.6, _random_samples=_samples(m, 1, 2, 3)),
+        ((2, 5, 5, 6),),
+    ),
+    Layer(
+        lambda m: m.MaxUnpool1d(2),
+        ((2, 3, 7),),
+        call=_there_and_back(lambda m: m.MaxPool1d(2, return_indices=True)),
+    ),
+    Layer(
+        lambda m: m.MaxUnpool2d(2, 2),
+        ((2, 3, 6, 5),),
+        call=_there_and_back(lambda m: m.MaxPool2d(2, return_indices=True)),
+    ),
+    Layer(
+        lambda m: m.MaxUnpool3d((1, 2, 2), padding=0),
+        ((2, 3, 4, 4),),
+        call=lambda module, input: _there_and_back(
+            lambda m: m.MaxPool3d((1, 2, 2), return_indices=True)
+        )(module, input[None])[0],
+    ),
+]
+
 LAYERS = [
     *CONVOLUTIONS,
+    *POOLS,
     *RESIZING,
     *PADDINGS,
     Layer(lambda m: m.Conv2d(3, 4, 3), ((2, 3, 8, 7),)),
