@@ -8,10 +8,13 @@ https://pytorch.org/docs/stable/nn.functional.html
 from .activation import *
 from .adaptive import *
 from .conv import *
+from .distances import *
 from .dropouts import *
 from .loss import *
+from .margins import *
 from .normalization import *
 from .padding import *
+from .pointwise import *
 from .pooling import *
 from .products import *
 from .resizing import *

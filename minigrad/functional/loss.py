@@ -1,33 +1,16 @@
-"""Losses."""
+"""Losses of class scores."""
 
 from __future__ import annotations
-
-import warnings
 
 from ..dtypes import int64
 from ..kernels import Array
 from ..ops.elementwise import check_tensor
-from ..ops.softmax import REDUCTIONS, CrossEntropy
+from ..ops.softmax import CrossEntropy
 from ..tensor import Tensor
 from .activation import log_softmax
+from .reductions import reduced, reduction_of
 
-__all__ = ["cross_entropy", "mse_loss", "nll_loss"]
-
-
-def _reduction(reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> str:
-    if size_average is not None or reduce is not None:
-        if reduce is False:
-            return "none"
-        return "sum" if size_average is False else "mean"
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"{reduction} is not a valid value for reduction")
-    return reduction
-
-
-def _reduced(losses: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return losses
-    return losses.mean() if reduction == "mean" else losses.sum()
+__all__ = ["cross_entropy", "nll_loss"]
 
 
 def _check_classes(input: Tensor, target: Tensor, op: str) -> None:
@@ -64,7 +47,7 @@ def cross_entropy(
 ) -> Tensor:
     """The cross-entropy of scores (N, C, ...) or (C) and targets: class indices, or probabilities
     of the scores' shape."""
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_of(reduction, size_average, reduce)
     check_tensor(input, "cross_entropy")
     check_tensor(target, "cross_entropy", "target")
     if not 0.0 <= label_smoothing <= 1.0:
@@ -119,7 +102,7 @@ def _soft_cross_entropy(
     losses = -scores.sum(dim)
     if reduction == "mean":
         return losses.sum() / (input.numel() // classes)
-    return _reduced(losses, reduction)
+    return reduced(losses, reduction)
 
 
 def nll_loss(
@@ -132,7 +115,7 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """The negative log-likelihood of log-probabilities (N, C, ...) or (C) and class indices."""
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_of(reduction, size_average, reduce)
     check_tensor(input, "nll_loss")
     _check_classes(input, target, "nll_loss")
     _check_weight(input, weight, "nll_loss")
@@ -142,25 +125,4 @@ def nll_loss(
     factors = kept.to(input.dtype) if weight is None else weight[index] * kept.to(input.dtype)
     picked = input.gather(dim, index.unsqueeze(dim)).squeeze(dim)
     losses = -(picked * factors).masked_fill(~kept, 0.0)
-    return losses.sum() / factors.sum() if reduction == "mean" else _reduced(losses, reduction)
-
-
-def mse_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    weight: Tensor | None = None,
-) -> Tensor:
-    """The mean (or sum, or each) of the squared differences."""
-    reduction = _reduction(reduction, size_average, reduce)
-    if input.shape != target.shape:
-        warnings.warn(
-            f"Using a target size ({list(target.shape)}) that is different to the input size "
-            f"({list(input.shape)}). This will likely lead to incorrect results due to "
-            "broadcasting. Please ensure they have the same size.",
-            stacklevel=2,
-        )
-    squares = (input - target).square()
-    return _reduced(squares if weight is None else squares * weight, reduction)
+    return losses.sum() / factors.sum() if reduction == "mean" else reduced(losses, reduction)

@@ -15,10 +15,12 @@ from .flatten import *
 from .instancenorm import *
 from .linear import *
 from .loss import *
+from .margin_loss import *
 from .module import *
 from .normalization import *
 from .padding import *
 from .parameter import *
+from .pointwise_loss import *
 from .pooling import *
 from .rnn import *
 from .upsampling import *

@@ -1,14 +1,14 @@
-"""Loss layers."""
+"""Losses of class scores, and what all loss layers share."""
 
 from __future__ import annotations
 
 import warnings
 
-from ..functional import cross_entropy, mse_loss, nll_loss
+from ..functional import cross_entropy, nll_loss
 from ..tensor import Tensor
 from .module import Module
 
-__all__ = ["CrossEntropyLoss", "MSELoss", "NLLLoss"]
+__all__ = ["CrossEntropyLoss", "NLLLoss", "NLLLoss2d"]
 
 
 def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
@@ -25,7 +25,9 @@ def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: 
     return chosen
 
 
-class _Loss(Module):
+class Loss(Module):
+    """A loss with a reduction: "none", "mean" or "sum"."""
+
     def __init__(
         self,
         size_average: bool | None = None,
@@ -36,7 +38,9 @@ class _Loss(Module):
         self.reduction = legacy_reduction(size_average, reduce, reduction)
 
 
-class _WeightedLoss(_Loss):
+class WeightedLoss(Loss):
+    """One with a buffer of weights."""
+
     weight: Tensor | None
 
     def __init__(
@@ -50,14 +54,7 @@ class _WeightedLoss(_Loss):
         self.register_buffer("weight", weight)
 
 
-class MSELoss(_Loss):
-    """(input - target)²: its mean, its sum, or (reduction="none") each value."""
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return mse_loss(input, target, reduction=self.reduction)
-
-
-class NLLLoss(_WeightedLoss):
+class NLLLoss(WeightedLoss):
     """-weight[target] · input[target] of log-probabilities (N, C) or (N, C, ...) or (C).
 
     The target holds class numbers, (N) or (N, ...) or a single one. "mean" divides by the weights'
@@ -85,7 +82,11 @@ class NLLLoss(_WeightedLoss):
         )
 
 
-class CrossEntropyLoss(_WeightedLoss):
+class NLLLoss2d(NLLLoss):
+    """The old name of NLLLoss for images, (N, C, H, W)."""
+
+
+class CrossEntropyLoss(WeightedLoss):
     """NLLLoss of the log-softmax of logits (N, C) or (N, C, ...) or (C).
 
     The target holds class numbers, or probabilities of the logits' shape. `label_smoothing` mixes
