@@ -307,21 +307,16 @@ def gaussian_nll_loss(
     ``var`` has the input's shape, or 1 in its last dimension or none for it, or is a number.
     ``full`` adds log(2π) / 2."""
     check_tensor(input, "gaussian_nll_loss")
-    if isinstance(var, Tensor):
-        # A recorded plan cannot look at values: there, eps takes the place of negative ones.
-        if not lib.mg_is_recording() and (var < 0).any():
-            raise ValueError("var has negative entry/entries")
-    else:
-        if var < 0:
-            raise ValueError("var has negative entry/entries")
-        var = _full(input.shape, float(var), dtype=input.dtype)
-    if var.shape != input.shape:
-        var = _variance_of(var, input)
+    given = var if isinstance(var, Tensor) else _full(input.shape, float(var), dtype=input.dtype)
+    # A recorded plan cannot look at values: there, eps takes the place of negative ones.
+    if not lib.mg_is_recording() and (given < 0).any():
+        raise ValueError("var has negative entry/entries")
+    spread = given if given.shape == input.shape else _variance_of(given, input)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not valid")
-    low = (var.detach() < eps).to(var.dtype)
-    var = var + low * (eps - var.detach())
-    losses = (var.log() + (input - target).square() / var) * 0.5
+    low = (spread.detach() < eps).to(spread.dtype)
+    spread = spread + low * (eps - spread.detach())
+    losses = (spread.log() + (input - target).square() / spread) * 0.5
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
     return reduced(losses, reduction)

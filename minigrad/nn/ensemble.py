@@ -12,7 +12,7 @@ from ..functional import one_hot
 from ..ops.shape import stack
 from ..tensor import Tensor
 from .containers import ModuleList
-from .loss import _Loss
+from .loss import Loss
 from .module import Module
 from .stacked import SHARED, STACKED, Converters, Separately, Stacked, stacked, to_stacked
 
@@ -113,7 +113,7 @@ class Ensemble(Module):
         The usual losses are computed for all networks at once, other criteria in a loop.
         """
         reduction = getattr(criterion, "reduction", None)
-        known = isinstance(criterion, _Loss) and type(criterion).__name__ in _ADDITIVE
+        known = isinstance(criterion, Loss) and type(criterion).__name__ in _ADDITIVE
         if known and reduction in ("mean", "sum") and not each:
             targets = target.expand(self.count, *target.shape).reshape(-1, *target.shape[1:])
             value = criterion(output.reshape(-1, *output.shape[2:]), targets)
