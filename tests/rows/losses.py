@@ -188,9 +188,14 @@ def _multilabel_margin(x, t):
     return total / x.shape[1]
 
 
-def _cosine(a, b, axis=-1):
-    lengths = np.linalg.norm(a, axis=axis) * np.linalg.norm(b, axis=axis)
-    return (a * b).sum(axis) / lengths
+def _cosine(a, b, axis=-1, eps=0.0):
+    squares = ((a * a).sum(axis) + eps) * ((b * b).sum(axis) + eps)
+    return (a * b).sum(axis) / np.sqrt(squares)
+
+
+def _cosine_embedding(a, b, t):
+    cosine = _cosine(a, b, eps=1e-12)
+    return np.where(t == 0, 1 - cosine, np.maximum(cosine - 0.1, 0))
 
 
 def _triplet(a, p, n, order, margin, swap=False):
@@ -234,7 +239,7 @@ _MARGINS = [
             a, b, 1 - 2 * t, 0.1, reduction="none"
         ),
         [(Real((6, 4)), Real((6, 4)), Index((6,), 2)), (Real((4,)), Real((4,)), Index((), 2))],
-        lambda a, b, t: np.where(t == 0, 1 - _cosine(a, b), np.maximum(_cosine(a, b) - 0.1, 0)),
+        _cosine_embedding,
     ),
     Row(
         "F.triplet_margin_loss",
