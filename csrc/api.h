@@ -242,6 +242,12 @@ int mg_optimize(int form, int count, mg_array **parameters, mg_array **gradients
 int mg_adafactor(int count, mg_array **parameters, mg_array **gradients, mg_array **rows,
                  mg_array **columns, mg_array **steps, mg_array *hyperparameters);
 
+/* `count` contiguous arrays of one dtype into one of `shape`. Seen as (outer, rest), the first
+ * dimensions of all of them alike, row o of the result is row o of each array in turn. */
+/* Whether they are such arrays: of the same sizes, but for dimension `dim` (-1: in all). */
+int mg_can_join(int count, mg_array **parts, int dim);
+mg_array *mg_join(int count, mg_array **parts, int ndim, const int64_t *shape, int64_t outer);
+
 /* ---- clipping of `count` arrays of one dtype ---- */
 mg_array *mg_total_norm(int count, mg_array **arrays, int largest); /* 2-norm, or inf-norm; 0-d */
 /* in place: times min(1, max_norm / (total_norm + 1e-6)) */

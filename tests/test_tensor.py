@@ -526,3 +526,26 @@ def test_printing(print_options):
     assert text(mg.tensor([0.26])) == "tensor([0.3])"
     mg.set_printoptions(sci_mode=True, precision=2)
     assert text(mg.tensor([2.0])) == "tensor([2.00e+00])"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8", "bool"])
+@pytest.mark.parametrize(
+    ("shape", "count"), [((), 3), ((0,), 2), ((5,), 300), ((2, 3), 7), ((40, 30), 33), ((3, 0), 2)]
+)
+def test_joining_many(shape, count, dtype):
+    """cat and stack along every dimension, in one launch, of parts that differ along it."""
+    kind = getattr(mg, dtype)
+    random = np.random.default_rng(0)
+    values = [random.integers(0, 2, shape).astype(dtype) for _ in range(count)]
+    parts = [mg.tensor(each, dtype=kind) for each in values]
+    for dim in range(len(shape) + 1):
+        joined = mg.stack(parts, dim)
+        assert joined.dtype is kind
+        np.testing.assert_array_equal(joined.numpy(), np.stack(values, dim))
+    for dim in range(len(shape)):
+        chosen = [slice(None)] * dim
+        uneven = [each[(*chosen, slice(index % 3, None))] for index, each in enumerate(values)]
+        views = [part[(*chosen, slice(index % 3, None))] for index, part in enumerate(parts)]
+        for tensors in (views, [view.clone() for view in views]):
+            result = mg.cat(tensors, dim)
+            np.testing.assert_array_equal(result.numpy(), np.concatenate(uneven, dim))

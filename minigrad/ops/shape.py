@@ -10,7 +10,7 @@ from typing import Any
 from .. import array as arrays
 from ..autograd.engine import Operation
 from ..autograd.views import Alias, AsStrided, geometry_of
-from ..kernels import Array, check, lib, own
+from ..kernels import Array, check, lib, own, pointers
 from ..tensor import Tensor, normalized
 from .elementwise import Cast, check_tensor, into, to_dtype
 
@@ -117,9 +117,12 @@ class Cat(Operation):
 
     def forward(self, *parts: Array) -> Array:
         dim = self.dim
-        kind = max([arrays.dtype_of(part) for part in parts], key=lambda each: each.code)
         shape = list(arrays.shape_of(parts[0]))
         shape[dim] = builtins.sum([part.shape[dim] for part in parts])
+        handles = pointers(parts)
+        if _can_join(len(parts), handles, dim):
+            return _joined(handles, len(parts), shape, dim)
+        kind = max([arrays.dtype_of(part) for part in parts], key=lambda each: each.code)
         out = arrays.empty(shape, kind)
         strides = arrays.strides_of(out)
         start = 0
@@ -143,6 +146,38 @@ class Cat(Operation):
     def keep(self, inputs: Any, output: Array, *details: Any) -> None:
         super().keep(inputs, output, *details)
         self.shapes = [(each.shape, each.dtype) for each in inputs]
+
+
+class Stack(Operation):
+    """y = contiguous tensors of one shape and dtype along a new dimension;  each gets its slice of
+    dy"""
+
+    __slots__ = ("dim", "handles")
+
+    def __init__(self, dim: int, handles: Any) -> None:
+        self.dim = dim
+        self.handles = handles  # of the operands, which forward is called with
+
+    def forward(self, *parts: Array) -> Array:
+        handles, dim, count = self.handles, self.dim, len(parts)
+        self.handles = None
+        shape = list(arrays.shape_of(parts[0]))
+        return _joined(handles, count, [*shape[:dim], count, *shape[dim:]], dim)
+
+    def backward(self, grad: Tensor) -> list[Tensor | None]:
+        return [
+            select(grad, self.dim, index) if self.needs(index) else None
+            for index in range(len(self.edges))
+        ]
+
+
+_can_join = lib.mg_can_join
+
+
+def _joined(handles: Any, count: int, shape: Sequence[int], dim: int) -> Array:
+    """An array of that shape, whose rows before `dim` are those of all parts one after the other:
+    one launch for any number of parts."""
+    return own(lib.mg_join(count, handles, len(shape), shape, math.prod(shape[:dim])))
 
 
 class Flip(Operation):
@@ -437,6 +472,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
         raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
     dim = normalized(dim, ndim, "cat")
     first = full[0].shape
+    if _can_join(len(full), pointers([each._array for each in full]), dim):
+        return into(out, Cat(dim).apply(*full))
     for position, each in enumerate(full):
         same = each.ndim == ndim and all(
             d == dim or size == first[d] for d, size in enumerate(each.shape)
@@ -454,7 +491,14 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
     parts = list(tensors)
     if not parts:
         raise RuntimeError("stack expects a non-empty TensorList")
+    if not all([type(each) is Tensor for each in parts]):
+        for each in parts:
+            check_tensor(each, "stack", "tensors")
     first = parts[0].shape
+    if out is None and len(first) < lib.MG_MAX_DIMS:
+        handles = pointers([each._array for each in parts])
+        if _can_join(len(parts), handles, -1):
+            return Stack(normalized(dim, len(first) + 1, "stack"), handles).apply(*parts)
     for position, each in enumerate(parts):
         if each.shape != first:
             raise RuntimeError(

@@ -142,11 +142,13 @@ class Inbox:
 
 
 class Outbox:
-    """Sends messages without waiting for the reader: what the socket does not take at once is
-    copied, for a thread to send. So a worker goes on to its next batch."""
+    """Sends messages without waiting for the reader: what the socket does not take at once is left
+    to a thread. So a worker goes on to its next batch. The thread sends copies, unless with `fresh`
+    nobody else writes to the memory of the messages."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, fresh: bool) -> None:
         self._connection = connection
+        self._fresh = fresh
         self._waiting: queue.SimpleQueue[deque[memoryview]] = queue.SimpleQueue()
         self._backlog = 0
         self._lock = threading.Lock()
@@ -163,8 +165,9 @@ class Outbox:
                 pass
         with self._lock:
             self._backlog += 1
-        # The tensors may be written to again while the thread still sends.
-        self._waiting.put(deque(memoryview(bytes(part)) for part in parts))
+        if not self._fresh:
+            parts = deque(memoryview(bytes(part)) for part in parts)
+        self._waiting.put(parts)
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, daemon=True)
             self._thread.start()

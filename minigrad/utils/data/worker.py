@@ -21,6 +21,7 @@ import numpy as np
 from ...kernels import set_num_threads
 from ...ops.random import manual_seed
 from .channel import Inbox, Message, Outbox, pack
+from .collate import default_collate
 from .fetch import Fetch, StreamEnded, make_fetch
 from .info import WorkerInfo, set_worker_info
 
@@ -58,7 +59,9 @@ def run(setup: Setup, connection: socket.socket, inherited: Sequence[socket.sock
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     set_num_threads(1)
     _seed(setup)
-    inbox, outbox = Inbox(connection), Outbox(connection)
+    inbox = Inbox(connection)
+    # What the default collation makes is new; other functions may fill the same memory each time.
+    outbox = Outbox(connection, fresh=setup.collate_fn is default_collate)
     failed: _Failure | None = None
     try:
         if setup.init_fn is not None:
