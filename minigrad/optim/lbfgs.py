@@ -98,7 +98,7 @@ class LBFGS(Optimizer):
             if state["n_iter"] == 1:
                 t *= min(1.0, 1.0 / point.gradient.abs().sum().item())
             state["t"] = t
-            slope = point.gradient.dot(direction).item()
+            slope = _dot(point.gradient, direction)
             if slope > -tolerance:
                 break
             here = self._values()
@@ -109,7 +109,7 @@ class LBFGS(Optimizer):
                 self._move(here, t, direction)
                 loss = float(run_closure(closure))
                 gradient = self._gradient()
-                return _Point(t, loss, gradient, gradient.dot(direction).item())
+                return _Point(t, loss, gradient, _dot(gradient, direction))
 
             used = 0
             point = _Point(0.0, point.loss, point.gradient, slope)
@@ -147,7 +147,7 @@ class LBFGS(Optimizer):
         changes, steps, inverses = state["old_dirs"], state["old_stps"], state["ro"]
         change = gradient - state["prev_flat_grad"]
         step = state["d"] * state["t"]
-        curvature = change.dot(step).item()
+        curvature = _dot(change, step)
         if curvature > 1e-10:
             if len(changes) == history_size:
                 for each in (changes, steps, inverses):
@@ -155,15 +155,15 @@ class LBFGS(Optimizer):
             changes.append(change)
             steps.append(step)
             inverses.append(1.0 / curvature)
-            state["H_diag"] = curvature / change.dot(change).item()
+            state["H_diag"] = curvature / _dot(change, change)
         result = -gradient
         weights = state["al"] = [None] * history_size
         for i in reversed(range(len(changes))):
-            weights[i] = steps[i].dot(result).item() * float(inverses[i])
+            weights[i] = _dot(steps[i], result) * float(inverses[i])
             result.sub_(changes[i] * weights[i])
         result.mul_(state["H_diag"])
         for i in range(len(changes)):
-            back = changes[i].dot(result).item() * float(inverses[i])
+            back = _dot(changes[i], result) * float(inverses[i])
             result.add_(steps[i] * (weights[i] - back))
         return result
 
@@ -188,6 +188,10 @@ class LBFGS(Optimizer):
             part = direction[offset : offset + count].reshape(parameter.shape)
             parameter.copy_(value + part * t)
             offset += count
+
+
+def _dot(a: Tensor, b: Tensor) -> float:
+    return float((a * b).sum().item())
 
 
 def _largest(vector: Tensor) -> float:
