@@ -34,6 +34,22 @@ NETWORKS = {
     "LeNet 28x28, batch 64, Adam": Network(None, 64, "adam"),
 }
 
+
+class Sequences(NamedTuple):
+    """A training step of a recurrent layer and a classifier of its last state."""
+
+    layer: str
+    steps: int
+    batch: int
+    features: int
+    hidden: int
+
+
+SEQUENCES = {
+    "GRU 32-64, 32 steps, batch 32, Adam": Sequences("GRU", 32, 32, 32, 64),
+    "LSTM 128-128, 32 steps, batch 64, Adam": Sequences("LSTM", 32, 64, 128, 128),
+}
+
 OPERATIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "add": lambda lib, a, b: a + b,
     "mul": lambda lib, a, b: a * b,
@@ -50,11 +66,13 @@ OPERATIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
 FORWARD, BACKWARD = "8x8 forward", "8x8 forward + backward"
 NAMES = [
     *NETWORKS,
+    *SEQUENCES,
     *(f"{FORWARD}: {operation}" for operation in OPERATIONS),
     *(f"{BACKWARD}: {operation}" for operation in OPERATIONS),
 ]
 # torch's time over minigrad's that is wanted at least.
 GOALS = dict(zip(NETWORKS, (2.0, 2.0, 1.0, 1.0), strict=True))
+GOALS |= dict.fromkeys(SEQUENCES, 1.0)
 GOALS |= {FORWARD: 1 / 0.6, BACKWARD: 1 / 0.6}
 
 
@@ -108,6 +126,25 @@ def network_step(lib: Any, network: Network, seed: int) -> Callable[[], None]:
     def step() -> None:
         optimizer.zero_grad()
         criterion(net(inputs), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def sequence_step(lib: Any, case: Sequences, seed: int) -> Callable[[], None]:
+    """One training step with a fresh recurrent layer."""
+    lib.manual_seed(seed)
+    layer = getattr(lib.nn, case.layer)(case.features, case.hidden)
+    output = lib.nn.Linear(case.hidden, 10)
+    criterion = lib.nn.CrossEntropyLoss()
+    optimizer = lib.optim.Adam([*layer.parameters(), *output.parameters()], lr=1e-3)
+    inputs = lib.randn(case.steps, case.batch, case.features)
+    labels = lib.randint(0, 10, (case.batch,))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        states, _ = layer(inputs)
+        criterion(output(states[-1]), labels).backward()
         optimizer.step()
 
     return step
@@ -234,6 +271,8 @@ def make_step(library: str, lib: Any, name: str, seed: int) -> tuple[Callable[[]
         if library == "numpy":
             return numpy_step(NETWORKS[name], seed), 1
         return network_step(lib, NETWORKS[name], seed), 1
+    if name in SEQUENCES:
+        return sequence_step(lib, SEQUENCES[name], seed), 1
     kind, operation = name.split(": ")
     return operation_step(lib, operation, kind == BACKWARD), 50
 
