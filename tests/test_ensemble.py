@@ -171,6 +171,19 @@ def test_the_state_dict_has_the_members_names():
     assert single(mg.ones(5, 2)).shape == (2, 5, 3)
 
 
+@nets
+def test_members_have_the_dtype_of_the_stack(make, shape, converters):
+    ensemble = nn.Ensemble(make, 2, converters=converters).double().eval()
+    x = mg.randn(shape, dtype=mg.float64)
+    member = ensemble.member(1)
+    close(member(x), ensemble(x)[1], 1e-12)
+    other = make().double().eval()
+    ensemble.load_member(0, other)
+    close(other(x), ensemble(x)[0], 1e-12)
+    frozen = ensemble.requires_grad_(False).member(0)
+    assert not any(p.requires_grad for p in frozen.parameters())
+
+
 def test_random_layers_draw_for_each_network():
     ensemble = nn.Ensemble(lambda: nn.Sequential(nn.Dropout(0.5), nn.Identity()), 2)
     a, b = ensemble(mg.ones(20, 20))
@@ -315,7 +328,24 @@ def unlike_counts():
     return nn.Ensemble.from_members(members)
 
 
+def tied():
+    layer = nn.Linear(3, 3)
+    return nn.Sequential(layer, nn.ReLU(), layer)
+
+
+def pruned():
+    net = mlp()
+    nn.utils.prune.identity(net[0], "weight")
+    return net
+
+
+SINGLE = nn.Linear(2, 2)
 ERRORS = [
+    (lambda: nn.Ensemble(tied, 2), NotImplementedError, "tied"),
+    (lambda: nn.Ensemble(pruned, 2), NotImplementedError, r"Linear \(0\) has hooks"),
+    (lambda: nn.Ensemble(lambda: SINGLE, 2), ValueError, "the same module twice"),
+    (lambda: nn.Ensemble(lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), 2),
+     NotImplementedError, "ParametrizedLinear"),
     (lambda: nn.Ensemble(mlp, 0), ValueError, "at least 1"),
     (lambda: nn.Ensemble.from_members([]), ValueError, "at least one"),
     (lambda: nn.Ensemble(lambda: 3, 2), TypeError, "not a Module"),

@@ -236,6 +236,27 @@ def test_proximal_l1_makes_zeros_and_the_penalty_does_not():
     assert counts[0] > 15 and counts[1] == 0
 
 
+def test_one_of_ones_own():
+    class Barrier(R.Regularizer):
+        def penalty(self, parameter):
+            return (1 + parameter.square()).log().sum()
+
+    class Faster(Barrier):
+        def gradient_of(self, parameter):
+            return 2 * parameter / (1 + parameter.square())
+
+    model = mlp()
+    results = []
+    for kind in (Barrier, Faster):
+        model.zero_grad()
+        kind(0.3)(model).backward()
+        results.append([p.grad.numpy().copy() for p in model.parameters() if p.dim() > 1])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, 1e-5, 1e-7)
+    with pytest.raises(NotImplementedError, match="Barrier has no gradient"):
+        Barrier(0.3).step_(model, form="decoupled")
+
+
 # ---- sums ----
 
 

@@ -90,6 +90,15 @@ class Ensemble(Module):
         for member in members:
             if not isinstance(member, Module):
                 raise TypeError(f"Ensemble: a member is a {type(member).__name__}, not a Module")
+        if len({id(member) for member in members}) < len(members):
+            raise ValueError("Ensemble: the same module twice; each member has to be a new network")
+        named = dict(members[0].named_parameters(remove_duplicate=False))
+        tied = {name for name, _ in members[0].named_parameters()} ^ set(named)
+        if tied:
+            raise NotImplementedError(
+                f"Ensemble: {sorted(tied)} are tied to other parameters, which stacks cannot be; "
+                "build the network without tied parameters"
+            )
         self.count = len(members)
         self.net: Stacked = stacked(members, converters or {})
         self.__dict__["_template"] = deepcopy(members[0])  # not a module of this one
@@ -139,9 +148,9 @@ class Ensemble(Module):
 
     def load_member(self, index: int, module: Module) -> None:
         """Takes the parameters and buffers of an ordinary module for network `index`."""
-        template = self.__dict__["_template"]
-        template.load_state_dict(module.state_dict())  # says what does not fit
-        self.net.copy_member(self._checked(index), template, into=True)
+        taken = self.member(index)  # with the dtypes that are here
+        taken.load_state_dict(module.state_dict())  # says what does not fit
+        self.net.copy_member(self._checked(index), taken, into=True)
 
     def _checked(self, index: int) -> int:
         if not -self.count <= index < self.count:

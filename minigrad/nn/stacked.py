@@ -21,6 +21,7 @@ from ..ops.matmul import LinearBatch, MatMul
 from ..ops.shape import stack
 from ..tensor import Tensor
 from .containers import ModuleList, Sequential
+from .hooks import CALL_HOOK_TABLES
 from .members import MODULE
 from .module import Module
 from .parameter import Parameter
@@ -89,9 +90,18 @@ class Stacked(Module):
     def copy_member(self, index: int, module: Module, *, into: bool) -> None:
         """Copies member `index` out into an ordinary layer, or with `into`, from it."""
         for name in self._members:
-            own, other = getattr(self, name), getattr(module, name)
-            if own is not None:
-                (own[index].copy_(other) if into else other.copy_(own[index]))
+            copy_slice(getattr(self, name), index, getattr(module, name), into)
+
+
+def copy_slice(own: Tensor | None, index: int, other: Tensor | None, into: bool) -> None:
+    """Copies a slice of a stack out, with its dtype and `requires_grad`, or `into` it."""
+    if own is None or other is None:
+        return
+    if into:
+        own[index].copy_(other)
+    else:
+        other.data = own[index].detach().clone()
+        other.requires_grad = own.requires_grad
 
 
 def shell_of(layer: Module) -> Any:
@@ -209,9 +219,7 @@ class StackedBatchNorm(_Shelled):
             a, b = (count, module.num_batches_tracked)
             (a if into else b).copy_(b if into else a)
         for name in ("weight", "bias", "running_mean", "running_var"):
-            own, other = getattr(self, name), getattr(module, name)
-            if own is not None:
-                (own[index].copy_(other) if into else other.copy_(own[index]))
+            copy_slice(getattr(self, name), index, getattr(module, name), into)
 
 
 class StackedGroupNorm(_Shelled):
@@ -356,8 +364,15 @@ class Separately(Stacked):
         return stack(results), STACKED
 
     def copy_member(self, index: int, module: Module, *, into: bool) -> None:
-        source, target = (module, self.members[index]) if into else (self.members[index], module)
-        target.load_state_dict(source.state_dict())
+        own = self.members[index]
+        if into:
+            own.load_state_dict(module.state_dict())
+            return
+        named = (own.named_parameters(), own.named_buffers())
+        for finders, others in zip(named, (module.parameters(), module.buffers()), strict=True):
+            for (_, value), other in zip(finders, others, strict=True):
+                other.data = value.detach().clone()
+                other.requires_grad = value.requires_grad
 
 
 ELEMENTWISE = {
@@ -387,12 +402,22 @@ def stacked(members: list[Module], converters: Converters, path: str = "") -> St
     """The stacked layer of several layers of one kind and the same options."""
     first = members[0]
     kind = type(first)
+    if "parametrizations" in first._modules:
+        raise NotImplementedError(
+            f"Ensemble: {kind.__name__}{f' ({path})' if path else ''} is parametrized, which a "
+            "stacked layer is not; remove it first (parametrize.remove_parametrizations)"
+        )
     for index, each in enumerate(members):
         if type(each) is not kind or each.extra_repr() != first.extra_repr():
             raise ValueError(
                 f"Ensemble: the members differ in {path or 'their kind'}: {first} in the first, "
                 f"{each} in number {index}; one architecture is needed"
             )
+    if any(any(each.__dict__[table] for table in CALL_HOOK_TABLES) for each in members):
+        raise NotImplementedError(
+            f"Ensemble: {kind.__name__}{f' ({path})' if path else ''} has hooks, which a stacked "
+            "layer does not run; remove them first (nn.utils.prune.remove, remove_weight_norm)"
+        )
     converter = converters.get(kind) or getattr(kind, "stacked", None)
     if converter is None and kind is Sequential:
         return StackedSequential(members, stacked_children(members, converters, path))
