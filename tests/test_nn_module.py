@@ -844,3 +844,117 @@ def test_init_gains_and_errors():
             call()
     with pytest.warns(UserWarning, match="zero-element"):
         init.kaiming_normal_(mg.empty(0, 3))
+
+
+# ---- lists and dictionaries of parameters ----
+
+
+def test_parameter_list():
+    first, second = nn.Parameter(mg.ones(2)), mg.zeros(3, 4)
+    parameters = nn.ParameterList([first, second, "text"])
+    assert len(parameters) == 3 and parameters[0] is first and parameters[-1] == "text"
+    assert isinstance(parameters[1], nn.Parameter)
+    assert list(parameters.state_dict()) == ["0", "1"]
+    assert [tuple(p.shape) for p in parameters.parameters()] == [(2,), (3, 4)]
+    parameters += [mg.ones(1)]
+    parameters[0] = mg.ones(5)
+    assert tuple(parameters[0].shape) == (5,) and len(parameters[1:3]) == 2
+    assert repr(parameters[:2]) == (
+        "ParameterList(\n"
+        "    (0): Parameter containing: [minigrad.float32 of size 5]\n"
+        "    (1): Parameter containing: [minigrad.float32 of size 3x4]\n)"
+    )
+    with pytest.raises(IndexError):
+        parameters[4]
+    with pytest.raises(TypeError):
+        parameters.extend(3)
+    with pytest.raises(RuntimeError):
+        parameters(1)
+
+
+def test_parameter_dict():
+    parameters = nn.ParameterDict({"b": mg.ones(2), "a": mg.zeros(1)})
+    assert list(parameters) == ["a", "b"]  # sorted, as a plain dict is in torch
+    parameters["c"] = 3
+    assert list(parameters.state_dict()) == ["a", "b"] and parameters["c"] == 3
+    assert parameters.get("d", 4) == 4 and "d" not in parameters
+    assert parameters.setdefault("d", mg.ones(1)) is parameters["d"]
+    assert isinstance(parameters["d"], nn.Parameter)
+    assert parameters.pop("c") == 3 and parameters.popitem()[0] == "d"
+    joined = parameters | nn.ParameterDict({"z": mg.ones(4)})
+    assert list(joined) == ["a", "b", "z"] and len(parameters) == 2
+    assert joined["a"] is parameters["a"]
+    assert repr(parameters) == (
+        "ParameterDict(\n"
+        "    (a): Parameter containing: [minigrad.FloatTensor of size 1]\n"
+        "    (b): Parameter containing: [minigrad.FloatTensor of size 2]\n)"
+    )
+    for bad, kind in ((3, TypeError), ([3], TypeError), ([(1, 2, 3)], ValueError)):
+        with pytest.raises(kind):
+            parameters.update(bad)
+    with pytest.raises(KeyError):
+        parameters["missing"]
+    parameters.clear()
+    assert not len(parameters) and not list(parameters.parameters())
+
+
+# ---- initializers ----
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 3), (3, 7), (4, 2, 3), (64, 64), (1, 9)])
+def test_orthogonal(shape):
+    mg.manual_seed(0)
+    weight = nn.init.orthogonal_(mg.empty(shape, dtype=mg.float64), gain=2.0).numpy()
+    flat = weight.reshape(shape[0], -1) / 2
+    gram = flat @ flat.T if flat.shape[0] <= flat.shape[1] else flat.T @ flat
+    np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-12)
+
+
+def test_orthogonal_is_uniform():
+    """Each entry of a random orthogonal 2x2 matrix is the cosine of a uniform angle: mean 0, mean
+    of the squares 1/2, of the fourth powers 3/8; rotations and reflections are equally many."""
+    mg.manual_seed(1)
+    drawn = np.stack([nn.init.orthogonal_(mg.empty(2, 2)).numpy() for _ in range(600)])
+    assert (abs(drawn.mean(0)) < 0.1).all()
+    assert (abs((drawn**2).mean(0) - 0.5) < 0.06).all()
+    assert (abs((drawn**4).mean(0) - 0.375) < 0.06).all()
+    assert 240 < (np.linalg.det(drawn) > 0).sum() < 360
+
+
+def test_sparse_init():
+    mg.manual_seed(0)
+    weight = nn.init.sparse_(mg.empty(50, 40), 0.3, std=2.0).numpy()
+    assert ((weight == 0).sum(0) == 15).all()
+    assert abs(weight[weight != 0].std() - 2) < 0.2
+
+
+def test_dirac_passes_channels_on():
+    x = mg.randn(2, 4, 5, 6)
+    for groups in (1, 2):
+        weight = nn.init.dirac_(mg.empty(4, 4 // groups, 3, 3), groups)
+        y = nn.functional.conv2d(x, weight, padding=1, groups=groups)
+        np.testing.assert_array_equal(y.numpy(), x.numpy())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: nn.init.orthogonal_(mg.empty(3)),
+        lambda: nn.init.sparse_(mg.empty(3), 0.5),
+        lambda: nn.init.dirac_(mg.empty(3, 3)),
+        lambda: nn.init.dirac_(mg.empty(3, 3, 3), 2),
+    ],
+)
+def test_initializers_refuse_other_shapes(call):
+    with pytest.raises(ValueError):
+        call()
+
+
+def test_embeddings_made_of_tables():
+    table = mg.arange(12.0).reshape(4, 3)
+    frozen = nn.Embedding.from_pretrained(table)
+    assert not frozen.weight.requires_grad and frozen(mg.tensor([2])).tolist() == [[6.0, 7.0, 8.0]]
+    bag = nn.EmbeddingBag.from_pretrained(table, freeze=False, mode="max")
+    assert bag.weight.requires_grad and bag(mg.tensor([[0, 3]])).tolist() == [[9.0, 10.0, 11.0]]
+    padded = nn.Embedding(4, 3, padding_idx=-1)
+    assert padded.padding_idx == 3 and padded.weight[3].tolist() == [0.0] * 3

@@ -10,6 +10,7 @@ from .adaptive import *
 from .conv import *
 from .distances import *
 from .dropouts import *
+from .embeddings import *
 from .loss import *
 from .margins import *
 from .normalization import *

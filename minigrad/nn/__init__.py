@@ -20,9 +20,11 @@ from .module import *
 from .normalization import *
 from .padding import *
 from .parameter import *
+from .parameter_containers import *
 from .pointwise_loss import *
 from .pooling import *
 from .rnn import *
+from .sparse import *
 from .upsampling import *
 
 __all__ = ["functional", "init", "utils"]

@@ -11,8 +11,9 @@ import warnings
 from typing import Any
 
 from ..autograd import no_grad
-from ..ops.creation import empty_like
+from ..ops.creation import empty_like, eye
 from ..ops.elementwise import where
+from ..ops.random import randperm
 from ..tensor import Tensor
 
 _GAINS = {
@@ -186,3 +187,70 @@ def kaiming_normal_(
         return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_chosen_fan(tensor, mode))
     return normal_(tensor, 0.0, std, generator)
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """The kernel of a convolution (O, I, ...) that passes its first channels on: 1 in the middle of
+    the kernel of output d and input d of each group, 0 elsewhere."""
+    if tensor.dim() not in (3, 4, 5):
+        raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
+    outputs, inputs = tensor.shape[:2]
+    if outputs % groups != 0:
+        raise ValueError("dim 0 must be divisible by groups")
+    size = outputs // groups
+    middle = [width // 2 for width in tensor.shape[2:]]
+    with no_grad():
+        tensor.zero_()
+        for group in range(groups):
+            for channel in range(min(size, inputs)):
+                place = [group * size + channel, channel, *middle]
+                tensor[tuple(place)] = 1
+    return tensor
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
+    """gain times a matrix with orthonormal rows or columns, whichever are fewer, uniformly
+    distributed among these (Saxe et al., 2013); dimensions after the first count as one.
+
+    It is the orthogonal factor of the polar decomposition of a matrix of normal numbers, which
+    has that distribution since their density depends on no direction; Newton and Schulz's
+    iteration X (3 - XᵀX) / 2 finds it in products of matrices alone.
+    """
+    if tensor.dim() < 2:
+        raise ValueError("Only tensors with 2 or more dimensions are supported")
+    if tensor.numel() == 0:
+        return tensor
+    rows = tensor.shape[0]
+    with no_grad():
+        drawn = tensor.new_empty(rows, tensor.numel() // rows).normal_(generator=generator)
+        wide = rows < drawn.shape[1]
+        factor = _polar_factor((drawn.t() if wide else drawn).double())
+        result = (factor.t() if wide else factor) * gain
+        return tensor.copy_(result.reshape(tensor.shape))
+
+
+def _polar_factor(matrix: Tensor) -> Tensor:
+    """Q of M = Q H, Q with orthonormal columns, H symmetric; M has at least as many rows."""
+    one = eye(matrix.shape[1], dtype=matrix.dtype)
+    # √ of the largest absolute row sum of MᵀM: no singular value is larger.
+    x = matrix / (matrix.t() @ matrix).abs().sum(1).max().sqrt()
+    for _ in range(100):  # singular values grow by 1.5 each time, then converge quadratically
+        gram = x.t() @ x
+        if (gram - one).abs().max().item() < 1e-14 * matrix.shape[0] + 1e-13:
+            break
+        x = x @ (one * 1.5 - gram * 0.5)
+    return x
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
+    """A matrix of normal numbers of which each column has the fraction `sparsity` set to 0, at
+    random places (Martens, 2010)."""
+    if tensor.dim() != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    rows, columns = tensor.shape
+    zeros = math.ceil(sparsity * rows)
+    with no_grad():
+        tensor.normal_(0, std, generator=generator)
+        for column in range(columns):
+            tensor[randperm(rows, generator=generator)[:zeros], column] = 0
+    return tensor

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from .. import functional as F
@@ -65,8 +64,6 @@ class HuberLoss(Loss):
         super().__init__(reduction=reduction)
         if isinstance(delta, bool) or not isinstance(delta, (int, float)):
             raise TypeError(f"delta must be a float or int, got: {type(delta)}")
-        if math.isnan(delta) or math.isinf(delta) or delta <= 0:
-            raise ValueError(f"delta must be a finite number greater than 0, got: {delta}")
         self.delta = delta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

@@ -9,6 +9,18 @@ LAYERS = [
     Layer(lambda m: m.Linear(6, 4), ((6,),)),
     Layer(lambda m: m.Linear(6, 4, bias=False), ((2, 3, 6),)),
     Layer(lambda m: m.Identity(), ((3,),)),
+    Layer(lambda m: m.Bilinear(3, 4, 5), ((2, 3), (2, 4))),
+    Layer(lambda m: m.Bilinear(3, 2, 4, bias=False), ((5, 2, 3), (5, 2, 2))),
+    Layer(
+        lambda m: m.ModuleList([m.Linear(3, 3), m.Linear(3, 3), m.Tanh()]),
+        ((2, 3),),
+        lambda module, x: module[2](module[1](module[0](x))),
+    ),
+    Layer(
+        lambda m: m.ModuleDict({"first": m.Linear(3, 4), "act": m.Sequential(m.ELU(), m.Tanh())}),
+        ((2, 3),),
+        lambda module, x: module["act"](module["first"](x)),
+    ),
     Layer(lambda m: m.Flatten(), ((2, 3, 4),)),
     Layer(lambda m: m.Flatten(0, 1), ((2, 3, 4),)),
     Layer(lambda m: m.Unflatten(1, (2, -1)), ((3, 4),)),
