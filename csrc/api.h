@@ -289,3 +289,8 @@ mg_array *mg_image_affine(mg_array *images, mg_array *matrices, int64_t height, 
 mg_array *mg_image_resample(mg_array *images, mg_array *row_spans, mg_array *row_weights,
                             mg_array *column_spans, mg_array *column_weights);
 mg_array *mg_image_hue(mg_array *images, mg_array *shifts); /* float64 (1 or N), in turns */
+/* input (N, C, H, W) at the places of grid (N, OH, OW, 2), x and y from -1 to 1; padding: 0 zeros,
+ * 1 border, 2 reflection. outputs: grad_input, grad_grid. */
+mg_array *mg_grid_sample(mg_array *input, mg_array *grid, int nearest, int padding, int aligned);
+int mg_grid_sample_backward(mg_array *grad_output, mg_array *input, mg_array *grid, int nearest,
+                            int padding, int aligned, mg_array **outputs);
