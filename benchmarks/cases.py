@@ -12,43 +12,13 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
+from networks import NETWORKS, Network, adam, training_step
 
 WARM_UP = 5  # steps that are not counted, after each new network
 
-
-class Network(NamedTuple):
-    """A training step: layer sizes (None: LeNet on 28 x 28), batch size, optimizer."""
-
-    sizes: tuple[int, ...] | None
-    batch: int
-    optimizer: str
-
-
-NETWORKS = {
-    "MLP 64-64-64-8, batch 32, Adam": Network((64, 64, 64, 8), 32, "adam"),
-    "MLP 64-128-10, batch 64, SGD momentum": Network((64, 128, 10), 64, "sgd"),
-    "MLP 784-512-256-10, batch 128, Adam": Network((784, 512, 256, 10), 128, "adam"),
-    "LeNet 28x28, batch 64, Adam": Network(None, 64, "adam"),
-}
-
-
-class Sequences(NamedTuple):
-    """A training step of a recurrent layer and a classifier of its last state."""
-
-    layer: str
-    steps: int
-    batch: int
-    features: int
-    hidden: int
-
-
-SEQUENCES = {
-    "GRU 32-64, 32 steps, batch 32, Adam": Sequences("GRU", 32, 32, 32, 64),
-    "LSTM 128-128, 32 steps, batch 64, Adam": Sequences("LSTM", 32, 64, 128, 128),
-}
 
 OPERATIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "add": lambda lib, a, b: a + b,
@@ -66,88 +36,20 @@ OPERATIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
 FORWARD, BACKWARD = "8x8 forward", "8x8 forward + backward"
 NAMES = [
     *NETWORKS,
-    *SEQUENCES,
     *(f"{FORWARD}: {operation}" for operation in OPERATIONS),
     *(f"{BACKWARD}: {operation}" for operation in OPERATIONS),
 ]
 # torch's time over minigrad's that is wanted at least.
-GOALS = dict(zip(NETWORKS, (2.0, 2.0, 1.0, 1.0), strict=True))
-GOALS |= dict.fromkeys(SEQUENCES, 1.0)
+GOALS = {name: network.goal for name, network in NETWORKS.items()}
 GOALS |= {FORWARD: 1 / 0.6, BACKWARD: 1 / 0.6}
 
 
 def supports(library: str, name: str) -> bool:
     """Whether the library has that case: NumPy by hand has the MLPs."""
-    return library != "numpy" or (name in NETWORKS and NETWORKS[name].sizes is not None)
-
-
-def data(network: Network, seed: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """A batch of random inputs and labels."""
-    generator = numpy.random.default_rng(seed)
-    sample = (1, 28, 28) if network.sizes is None else network.sizes[:1]
-    classes = 10 if network.sizes is None else network.sizes[-1]
-    inputs = generator.standard_normal((network.batch, *sample), dtype=numpy.float32)
-    return inputs, generator.integers(0, classes, network.batch)
+    return library != "numpy" or (name in NETWORKS and bool(NETWORKS[name].sizes))
 
 
 # ---- minigrad and torch ----
-
-
-def layers(nn: Any, sizes: tuple[int, ...] | None) -> list[Any]:
-    """The layers of a network."""
-    if sizes is not None:
-        result = []
-        for index, size in enumerate(sizes[1:]):
-            result += [nn.Linear(sizes[index], size), nn.ReLU()]
-        return result[:-1]
-    return [
-        nn.Conv2d(1, 6, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        *layers(nn, (400, 120, 84, 10)),
-    ]
-
-
-def network_step(lib: Any, network: Network, seed: int) -> Callable[[], None]:
-    """One training step with a fresh network."""
-    lib.manual_seed(seed)
-    net = lib.nn.Sequential(*layers(lib.nn, network.sizes))
-    criterion = lib.nn.CrossEntropyLoss()
-    if network.optimizer == "adam":
-        optimizer = lib.optim.Adam(net.parameters(), lr=1e-3)
-    else:
-        optimizer = lib.optim.SGD(net.parameters(), lr=1e-2, momentum=0.9)
-    inputs, labels = (lib.from_numpy(array) for array in data(network, seed))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        criterion(net(inputs), labels).backward()
-        optimizer.step()
-
-    return step
-
-
-def sequence_step(lib: Any, case: Sequences, seed: int) -> Callable[[], None]:
-    """One training step with a fresh recurrent layer."""
-    lib.manual_seed(seed)
-    layer = getattr(lib.nn, case.layer)(case.features, case.hidden)
-    output = lib.nn.Linear(case.hidden, 10)
-    criterion = lib.nn.CrossEntropyLoss()
-    optimizer = lib.optim.Adam([*layer.parameters(), *output.parameters()], lr=1e-3)
-    inputs = lib.randn(case.steps, case.batch, case.features)
-    labels = lib.randint(0, 10, (case.batch,))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        states, _ = layer(inputs)
-        criterion(output(states[-1]), labels).backward()
-        optimizer.step()
-
-    return step
 
 
 def operation_step(lib: Any, name: str, backward: bool) -> Callable[[], None]:
@@ -178,7 +80,6 @@ def numpy_step(network: Network, seed: int) -> Callable[[], Any]:
     operations in place, however many layers there are.
     """
     sizes = network.sizes
-    assert sizes is not None
     generator = numpy.random.default_rng(seed)
     shapes = [s for i, o in itertools.pairwise(sizes) for s in ((i, o), (o,))]
     counts = [int(numpy.prod(shape)) for shape in shapes]
@@ -193,9 +94,9 @@ def numpy_step(network: Network, seed: int) -> Callable[[], Any]:
     for weight in parameters[::2]:
         bound = weight.shape[0] ** -0.5
         weight[...] = generator.uniform(-bound, bound, weight.shape)
-    inputs, labels = data(network, seed)
-    rows = numpy.arange(network.batch)
-    update = _numpy_adam if network.optimizer == "adam" else _numpy_sgd
+    inputs, labels = network.data(generator)
+    rows = numpy.arange(len(labels))
+    update = _numpy_adam if network.optimizer is adam else _numpy_sgd
     optimize = update(theta, gradient, work)
 
     def step() -> numpy.float32:
@@ -212,7 +113,7 @@ def numpy_step(network: Network, seed: int) -> Callable[[], Any]:
         delta /= delta.sum(axis=1, keepdims=True)
         loss = -numpy.log(delta[rows, labels]).mean(dtype=numpy.float32)
         delta[rows, labels] -= 1
-        delta /= network.batch
+        delta /= len(labels)
         for index in range(len(parameters) - 2, -1, -2):
             activation = activations.pop()
             numpy.matmul(activation.T, delta, out=gradients[index])
@@ -270,9 +171,7 @@ def make_step(library: str, lib: Any, name: str, seed: int) -> tuple[Callable[[]
     if name in NETWORKS:
         if library == "numpy":
             return numpy_step(NETWORKS[name], seed), 1
-        return network_step(lib, NETWORKS[name], seed), 1
-    if name in SEQUENCES:
-        return sequence_step(lib, SEQUENCES[name], seed), 1
+        return training_step(lib, NETWORKS[name], seed), 1
     kind, operation = name.split(": ")
     return operation_step(lib, operation, kind == BACKWARD), 50
 
