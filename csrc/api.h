@@ -26,7 +26,8 @@ enum mg_error_kind {
     MG_TYPE_ERROR,
     MG_VALUE_ERROR,
     MG_MEMORY_ERROR,
-    MG_NOT_IMPLEMENTED_ERROR
+    MG_NOT_IMPLEMENTED_ERROR,
+    MG_RECORDING_ERROR /* what cannot be recorded in a plan */
 };
 
 /* Bits of mg_array.flags. */
@@ -104,8 +105,21 @@ mg_plan *mg_plan_begin(void); /* starts recording on this thread */
 int mg_plan_end(mg_plan *plan);
 int mg_plan_replay(mg_plan *plan);
 void mg_plan_release(mg_plan *plan);
+void mg_plan_truncate(mg_plan *plan, int64_t count); /* forgets the launches after so many */
+/* What a call copies its arguments into and returns copies of. */
+int mg_plan_bind(mg_plan *plan, int inputs, mg_array **input, int outputs, mg_array **output);
+/* Copies the inputs in, runs every launch, and gives copies of the outputs; 1, and nothing done,
+ * where an input has another dtype, shape or strides than the one bound. */
+int mg_plan_call(mg_plan *plan, int inputs, mg_array **input, mg_array **output);
+int mg_plan_pack(mg_plan *plan); /* shares memory among the results that only the plan sees */
+int mg_plan_profile(mg_plan *plan,
+                    double *seconds); /* runs it, and gives the time of each launch */
+void mg_plan_bytes(mg_plan *plan, int64_t *arena, int64_t *peak);
 int64_t mg_plan_length(mg_plan *plan);
 const char *mg_plan_kernel(mg_plan *plan, int64_t index); /* name of the launch's kernel */
+int mg_plan_array_count(mg_plan *plan, int64_t index, int *outputs);
+mg_array *mg_plan_array(mg_plan *plan, int64_t index, int position); /* borrowed; may be NULL */
+int64_t mg_plan_integer(mg_plan *plan, int64_t index, int position);
 int mg_is_recording(void);
 int mg_kernel_count(void);
 const char *mg_kernel_name(int index);

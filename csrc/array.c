@@ -384,7 +384,7 @@ int mg_broadcast_shapes(const char *op, const mg_array *a, const mg_array *b, in
 void *mg_host_data(mg_array *array) {
     if (mg_is_recording() && !(array->flags & MG_WEAK)) {
         mg_fail(
-            MG_RUNTIME_ERROR,
+            MG_RECORDING_ERROR,
             "the value of a tensor was read while a plan is being recorded: a replay would not see "
             "it change. Read it outside of the recorded function (return the tensor instead).");
         return NULL;

@@ -30,6 +30,8 @@ struct mg_storage {
     int64_t stamp;   /* mg_clock at the last of them */
     const char *last_writer;
     int64_t owner; /* of wrapped memory */
+    int64_t plan;  /* the plan during whose recording it was made, 0: none */
+    int known;     /* to that plan: 1 first written by a launch, 2 first by the host */
 };
 
 mg_storage *mg_storage_new(int64_t bytes);

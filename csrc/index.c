@@ -481,7 +481,7 @@ static int64_t find_nonzero(const mg_array *a, int64_t *found) {
 mg_array *mg_nonzero(mg_array *a) {
     if (mg_is_recording()) {
         mg_fail(
-            MG_RUNTIME_ERROR,
+            MG_RECORDING_ERROR,
             "nonzero: the number of matches depends on values, so it cannot be part of a recorded "
             "plan. Compute it outside of the recorded function, or use where() with a mask.");
         return NULL;

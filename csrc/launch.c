@@ -47,7 +47,8 @@ int mg_launch_run(const mg_launch *launch, uint32_t in_place, const char *writer
 }
 
 int mg_submit(const mg_launch *launch, uint32_t in_place, const char *writer) {
-    if (mg_launch_run(launch, in_place, writer)) return -1;
     mg_plan *plan = mg_plan_current();
+    if (plan && mg_plan_prepare(plan, launch, in_place)) return -1;
+    if (mg_launch_run(launch, in_place, writer)) return -1;
     return plan ? mg_plan_append(plan, launch, in_place, writer) : 0;
 }

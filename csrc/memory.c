@@ -9,6 +9,7 @@
  */
 #include "core.h"
 #include "memory.h"
+#include "plan.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -113,6 +114,8 @@ mg_storage *mg_storage_new(int64_t bytes) {
     storage->stamp = 0;
     storage->last_writer = "";
     storage->owner = 0;
+    storage->plan = mg_plan_current_id();
+    storage->known = 0;
     return storage;
 }
 

@@ -2,22 +2,18 @@
  * call. It keeps every array that they use alive, so a replay reads and writes the same memory. */
 #include "plan.h"
 
-typedef struct entry {
-    mg_launch launch; /* its array of operands is the plan's own copy */
-    uint32_t in_place;
-    const char *writer;
-} entry;
-
-struct mg_plan {
-    entry *entries;
-    int64_t count, capacity;
-};
+#include <time.h>
 
 static __thread mg_plan *current;
+static int64_t last_id; /* atomic */
 
 mg_plan *mg_plan_current(void) { return current; }
 
+int64_t mg_plan_current_id(void) { return current ? current->id : 0; }
+
 int mg_is_recording(void) { return current != NULL; }
+
+/* ---- recording ---- */
 
 mg_plan *mg_plan_begin(void) {
     if (current) {
@@ -25,15 +21,79 @@ mg_plan *mg_plan_begin(void) {
         return NULL;
     }
     mg_plan *plan = calloc(1, sizeof *plan);
-    if (!plan) mg_fail(MG_MEMORY_ERROR, "out of memory");
-    current = plan;
-    return plan;
+    if (!plan) {
+        mg_fail(MG_MEMORY_ERROR, "out of memory");
+        return NULL;
+    }
+    plan->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+    return current = plan;
+}
+
+/* Whether the launch writes all of that output's memory without having read it. */
+static int overwrites(const mg_launch *launch, int index, uint32_t in_place) {
+    const mg_array *array = launch->arrays[index];
+    if (index >= launch->outputs) return 0;
+    int existed = in_place == MG_ALL_OUTPUTS || (index < 32 && in_place >> index & 1);
+    if (!existed) return 1;
+    switch (launch->kernel) {
+    case MG_KERNEL_copy:
+    case MG_KERNEL_random_uniform:
+    case MG_KERNEL_random_normal:
+    case MG_KERNEL_random_bernoulli:
+    case MG_KERNEL_random_integers:
+    case MG_KERNEL_random_permutation: break;
+    default: return 0;
+    }
+    return mg_is_contiguous(array) &&
+           array->size * mg_item_size(array->dtype) >= array->storage->bytes;
+}
+
+static int is_written(const mg_launch *launch, int index, uint32_t in_place) {
+    return index < launch->outputs &&
+           (in_place == MG_ALL_OUTPUTS || (index < 32 && in_place >> index & 1));
+}
+
+/* A launch that puts the present content of the storage back. */
+static int append_restore(mg_plan *plan, mg_array *array) {
+    int64_t bytes = array->storage->bytes;
+    int64_t shape[1] = {bytes}, strides[1] = {1};
+    mg_array bytewise = {.dtype = MG_UINT8, .storage = array->storage};
+    mg_array *whole = mg_as_strided(&bytewise, 1, shape, strides, 0);
+    mg_array *kept = whole ? mg_empty(MG_UINT8, 1, shape) : NULL;
+    int status = -1;
+    if (kept) {
+        memcpy(kept->data, whole->data, (size_t)bytes);
+        mg_array *arrays[2] = {whole, kept};
+        mg_launch copy = {MG_KERNEL_copy, 1, 2, arrays, {0}, {0}};
+        status = mg_plan_append(plan, &copy, MG_ALL_OUTPUTS, "restored constant");
+    }
+    if (whole) mg_release(whole);
+    if (kept) mg_release(kept);
+    return status;
+}
+
+int mg_plan_prepare(mg_plan *plan, const mg_launch *launch, uint32_t in_place) {
+    for (int i = 0; i < launch->count; i++) {
+        mg_array *array = launch->arrays[i];
+        if (!array || array->storage->plan != plan->id || !array->storage->bytes) continue;
+        if (array->storage->known) {
+            /* A constant of the host that is only now written to. */
+            if (array->storage->known == 2 && is_written(launch, i, in_place)) {
+                array->storage->known = 1;
+                if (append_restore(plan, array)) return -1;
+            }
+            continue;
+        }
+        array->storage->known = overwrites(launch, i, in_place) ? 1 : 2;
+        if (array->storage->known == 2) i--; /* look again: it may be written right now */
+    }
+    return 0;
 }
 
 int mg_plan_append(mg_plan *plan, const mg_launch *launch, uint32_t in_place, const char *writer) {
     if (plan->count == plan->capacity) {
         int64_t capacity = plan->capacity ? 2 * plan->capacity : 64;
-        entry *entries = realloc(plan->entries, (size_t)capacity * sizeof *entries);
+        mg_plan_entry *entries = realloc(plan->entries, (size_t)capacity * sizeof *entries);
         if (!entries) return mg_fail(MG_MEMORY_ERROR, "out of memory while recording a plan");
         plan->entries = entries;
         plan->capacity = capacity;
@@ -44,8 +104,8 @@ int mg_plan_append(mg_plan *plan, const mg_launch *launch, uint32_t in_place, co
         arrays[i] = launch->arrays[i];
         if (arrays[i]) mg_retain(arrays[i]);
     }
-    entry *added = &plan->entries[plan->count++];
-    *added = (entry){*launch, in_place, writer};
+    mg_plan_entry *added = &plan->entries[plan->count++];
+    *added = (mg_plan_entry){*launch, in_place, writer};
     added->launch.arrays = arrays;
     return 0;
 }
@@ -56,31 +116,150 @@ int mg_plan_end(mg_plan *plan) {
     return 0;
 }
 
-int mg_plan_replay(mg_plan *plan) {
+static void release_entry(mg_plan_entry *entry) {
+    for (int a = 0; a < entry->launch.count; a++)
+        if (entry->launch.arrays[a]) mg_release(entry->launch.arrays[a]);
+    free(entry->launch.arrays);
+}
+
+void mg_plan_truncate(mg_plan *plan, int64_t count) {
+    while (plan->count > count) release_entry(&plan->entries[--plan->count]);
+}
+
+static void release_arrays(int count, mg_array **arrays) {
+    for (int i = 0; i < count; i++) mg_release(arrays[i]);
+    free(arrays);
+}
+
+void mg_plan_release(mg_plan *plan) {
+    if (current == plan) current = NULL;
+    mg_plan_truncate(plan, 0);
+    release_arrays(plan->input_count, plan->inputs);
+    release_arrays(plan->output_count, plan->outputs);
+    free(plan->entries);
+    free(plan);
+}
+
+/* ---- replay ---- */
+
+static int run_range(mg_plan *plan, int64_t begin, int64_t end) {
     if (current)
         return mg_fail(MG_RUNTIME_ERROR, "a plan cannot be replayed while one is being recorded");
-    for (int64_t i = 0; i < plan->count; i++) {
-        entry *next = &plan->entries[i];
+    for (int64_t i = begin; i < end; i++) {
+        mg_plan_entry *next = &plan->entries[i];
         if (mg_launch_run(&next->launch, next->in_place, next->writer)) return -1;
     }
     return 0;
 }
 
-void mg_plan_release(mg_plan *plan) {
-    if (current == plan) current = NULL;
-    for (int64_t i = 0; i < plan->count; i++) {
-        mg_launch *launch = &plan->entries[i].launch;
-        for (int a = 0; a < launch->count; a++)
-            if (launch->arrays[a]) mg_release(launch->arrays[a]);
-        free(launch->arrays);
-    }
-    free(plan->entries);
-    free(plan);
+int mg_plan_replay(mg_plan *plan) { return run_range(plan, 0, plan->count); }
+
+static mg_array **retained(int count, mg_array **arrays) {
+    mg_array **kept = malloc((size_t)(count ? count : 1) * sizeof *kept);
+    for (int i = 0; kept && i < count; i++) mg_retain(kept[i] = arrays[i]);
+    return kept;
 }
+
+int mg_plan_bind(mg_plan *plan, int inputs, mg_array **input, int outputs, mg_array **output) {
+    release_arrays(plan->input_count, plan->inputs);
+    release_arrays(plan->output_count, plan->outputs);
+    plan->input_count = plan->output_count = 0;
+    plan->inputs = retained(inputs, input);
+    plan->outputs = retained(outputs, output);
+    if (!plan->inputs || !plan->outputs) return mg_fail(MG_MEMORY_ERROR, "out of memory");
+    plan->input_count = inputs;
+    plan->output_count = outputs;
+    return 0;
+}
+
+static int same_layout(const mg_array *a, const mg_array *b) {
+    if (a->dtype != b->dtype || a->ndim != b->ndim) return 0;
+    for (int d = 0; d < a->ndim; d++)
+        if (a->shape[d] != b->shape[d] || (a->shape[d] > 1 && a->strides[d] != b->strides[d]))
+            return 0;
+    return 1;
+}
+
+static int copy_input(mg_array *into, mg_array *from) {
+    if (into->data == from->data) return 0;
+    if (mg_is_contiguous(into) && mg_is_contiguous(from)) {
+        memcpy(into->data, from->data, (size_t)(into->size * mg_item_size(into->dtype)));
+        return 0;
+    }
+    return mg_copy(into, from);
+}
+
+static mg_array *copy_output(mg_array *from) {
+    if (!mg_is_contiguous(from)) return mg_cast(from, from->dtype);
+    mg_array *copy = mg_empty_like(from, from->dtype);
+    if (copy) memcpy(copy->data, from->data, (size_t)(from->size * mg_item_size(from->dtype)));
+    return copy;
+}
+
+int mg_plan_call(mg_plan *plan, int inputs, mg_array **input, mg_array **output) {
+    if (inputs != plan->input_count) return 1;
+    for (int i = 0; i < inputs; i++)
+        if (!same_layout(plan->inputs[i], input[i])) return 1;
+    int status = 0, made = 0;
+    for (int i = 0; i < inputs && !status; i++) status = copy_input(plan->inputs[i], input[i]);
+    if (!status) status = run_range(plan, 0, plan->count);
+    for (; !status && made < plan->output_count; made++) {
+        output[made] = copy_output(plan->outputs[made]);
+        if (!output[made]) status = -1;
+    }
+    if (status)
+        while (made-- > 0)
+            if (output[made]) mg_release(output[made]);
+    return status;
+}
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+int mg_plan_profile(mg_plan *plan, double *seconds) {
+    int status = 0;
+    for (int64_t i = 0; i < plan->count && !status; i++) {
+        double begin = seconds_now();
+        status = run_range(plan, i, i + 1);
+        seconds[i] = seconds_now() - begin;
+    }
+    return status;
+}
+
+/* ---- what is in it ---- */
 
 int64_t mg_plan_length(mg_plan *plan) { return plan->count; }
 
+static mg_plan_entry *entry_at(mg_plan *plan, int64_t index) {
+    return index < 0 || index >= plan->count ? NULL : &plan->entries[index];
+}
+
 const char *mg_plan_kernel(mg_plan *plan, int64_t index) {
-    if (index < 0 || index >= plan->count) return NULL;
-    return mg_kernel_name(plan->entries[index].launch.kernel);
+    mg_plan_entry *entry = entry_at(plan, index);
+    return entry ? mg_kernel_name(entry->launch.kernel) : NULL;
+}
+
+int mg_plan_array_count(mg_plan *plan, int64_t index, int *outputs) {
+    mg_plan_entry *entry = entry_at(plan, index);
+    if (!entry) return 0;
+    *outputs = entry->launch.outputs;
+    return entry->launch.count;
+}
+
+mg_array *mg_plan_array(mg_plan *plan, int64_t index, int position) {
+    mg_plan_entry *entry = entry_at(plan, index);
+    return entry && position < entry->launch.count ? entry->launch.arrays[position] : NULL;
+}
+
+int64_t mg_plan_integer(mg_plan *plan, int64_t index, int position) {
+    mg_plan_entry *entry = entry_at(plan, index);
+    return entry && position < MG_MAX_INTEGERS ? entry->launch.integers[position] : 0;
+}
+
+void mg_plan_bytes(mg_plan *plan, int64_t *arena, int64_t *peak) {
+    *arena = plan->bytes;
+    *peak = plan->peak_bytes;
 }

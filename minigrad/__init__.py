@@ -42,6 +42,7 @@ from .serialization import load, save  # noqa: E402
 if _typing.TYPE_CHECKING:
     from . import datasets, func, nn, optim, regularizers, training, utils
     from . import vision as vision
+    from .compiler import compile
 
 
 def __getattr__(name: str) -> _typing.Any:
@@ -50,6 +51,10 @@ def __getattr__(name: str) -> _typing.Any:
         import importlib
 
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "compile":
+        from .compiler import compile
+
+        return compile
     if name == "set_printoptions":
         from .printing import set_printoptions
 
@@ -63,6 +68,7 @@ __all__ = [
     "__version__",
     "autograd",
     "bool",
+    "compile",
     "datasets",
     "double",
     "dtype",

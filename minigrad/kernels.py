@@ -26,6 +26,11 @@ _HANDLES = ffi.typeof("mg_array *[]")
 owning = ffi.gc
 release = lib.mg_release
 
+
+class RecordingError(RuntimeError):
+    """Something that a plan cannot repeat was done while it was being recorded."""
+
+
 _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.MG_RUNTIME_ERROR: RuntimeError,
     lib.MG_INDEX_ERROR: IndexError,
@@ -33,6 +38,7 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.MG_VALUE_ERROR: ValueError,
     lib.MG_MEMORY_ERROR: MemoryError,
     lib.MG_NOT_IMPLEMENTED_ERROR: NotImplementedError,
+    lib.MG_RECORDING_ERROR: RecordingError,
 }
 
 if lib.mg_set_isa(NULL):
@@ -140,35 +146,43 @@ def several(count: int) -> Any:
 class Plan:
     """Launches recorded in the order in which they ran, to be run again by one call into C."""
 
-    def __init__(self) -> None:
-        self._plan: Any = None
+    def __init__(self, handle: Any) -> None:
+        self.handle = ffi.gc(handle, lib.mg_plan_release)
 
     def __len__(self) -> int:
-        return lib.mg_plan_length(self._plan) if self._plan is not None else 0
+        return lib.mg_plan_length(self.handle)
 
     def kernels(self) -> list[str]:
         """The kernel of each launch, by name."""
-        return [ffi.string(lib.mg_plan_kernel(self._plan, i)).decode() for i in range(len(self))]
+        return [ffi.string(lib.mg_plan_kernel(self.handle, i)).decode() for i in range(len(self))]
+
+    def arrays(self, index: int) -> tuple[list[Array | None], list[Array | None]]:
+        """The results and the operands of a launch, None where an optional one is missing. The
+        handles are borrowed: they live as long as the plan."""
+        outputs = ffi.new("int *")
+        count = lib.mg_plan_array_count(self.handle, index, outputs)
+        found = [lib.mg_plan_array(self.handle, index, each) or None for each in range(count)]
+        return found[: outputs[0]], found[outputs[0] :]
 
     def replay(self) -> None:
         """Runs every launch again on the same memory."""
-        if self._plan is None:
-            raise RuntimeError("this plan was never recorded")
-        check(lib.mg_plan_replay(self._plan))
+        check(lib.mg_plan_replay(self.handle))
+
+    def bytes(self) -> tuple[int, int]:
+        """The memory that only the plan uses, and how much of it is in use at the same time."""
+        held, peak = ffi.new("int64_t *"), ffi.new("int64_t *")
+        lib.mg_plan_bytes(self.handle, held, peak)
+        return held[0], peak[0]
 
 
 @contextmanager
 def record() -> Iterator[Plan]:
     """Runs its block as usual and notes every launch of this thread in the plan that it yields."""
-    handle = lib.mg_plan_begin()
-    if not handle:
-        fail()
-    plan = Plan()
-    plan._plan = ffi.gc(handle, lib.mg_plan_release)
+    plan = Plan(lib.mg_plan_begin() or fail())
     try:
         yield plan
     finally:
-        check(lib.mg_plan_end(handle))
+        check(lib.mg_plan_end(plan.handle))
 
 
 def isa() -> str:

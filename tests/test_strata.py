@@ -24,6 +24,7 @@ STRATA = (
     {"functional"},
     {"nn", "optim", "utils", "serialization", "vision", "datasets", "training", "info"},
     {"func", "regularizers"},
+    {"compiler"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(STRATA) for name in names}

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ..autograd import Function, is_grad_enabled
 from ..tensor import RemovableHandle, Tensor
+from .members import changes
 
 CALL_HOOK_TABLES = (
     "_backward_hooks",
@@ -30,6 +31,10 @@ HOOK_TABLES = (
 
 class HookTable(OrderedDict[int, Any]):
     """Hooks by identifier, in the order in which they run."""
+
+    def pop(self, key: int, *default: Any) -> Any:
+        changes[0] += 1
+        return super().pop(key, *default)
 
     def add(self, hook: Any, prepend: bool = False) -> RemovableHandle:
         """Registers a hook after, or with `prepend` before, all others."""

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .module import Module
     from .parameter import Parameter
 
+# How often an attribute of any module was set or deleted: what was derived from modules can be kept
+# as long as this number stays.
+changes = [0]
+
 PARAMETER = "parameter"
 BUFFER = "buffer"
 MODULE = "module"
@@ -37,6 +41,7 @@ class Members(MutableMapping[str, Any]):
         return self._attributes[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
+        changes[0] += 1
         attributes = self._attributes
         members = attributes["_members"]
         if members.get(name) != self._kind:
@@ -48,6 +53,7 @@ class Members(MutableMapping[str, Any]):
     def __delitem__(self, name: str) -> None:
         if self._attributes["_members"].get(name) != self._kind:
             raise KeyError(name)
+        changes[0] += 1
         del self._attributes["_members"][name]
         del self._attributes[name]
 

@@ -14,7 +14,7 @@ from ..autograd import no_grad
 from ..dtypes import dtype, float32, float64
 from ..tensor import Tensor
 from .hooks import CALL_HOOK_TABLES, HOOK_TABLES, HookTable, call_with_hooks
-from .members import BUFFER, MODULE, PARAMETER
+from .members import BUFFER, MODULE, PARAMETER, changes
 from .parameter import Buffer, Parameter
 from .state import ModuleState
 
@@ -71,6 +71,7 @@ class Module(ModuleState):
     # ---- attributes ----
 
     def __setattr__(self, name: str, value: Any) -> None:
+        changes[0] += 1
         members = self.__dict__.get("_members")
         kind = None if members is None else members.get(name)
         if isinstance(value, Parameter):
@@ -105,6 +106,7 @@ class Module(ModuleState):
         def __getattr__(self, name: str) -> Any: ...
 
     def __delattr__(self, name: str) -> None:
+        changes[0] += 1
         kind = self.__dict__.get("_members", {}).pop(name, None)
         if kind == BUFFER:
             self._non_persistent_buffers_set.discard(name)
@@ -117,6 +119,7 @@ class Module(ModuleState):
         return dict(self.__dict__)
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
+        changes[0] += 1
         self.__dict__.update(attributes)
 
     # ---- registering ----

@@ -1,0 +1,340 @@
+"""What a function depends on besides its arguments.
+
+A recording holds for the modules, optimizers, tensors and other objects that the function reached
+when it was recorded. They are found by walking from the function: its closure, the global names in
+its code, its default arguments, the object that it is bound to, and from there through attributes
+and containers. `State.unchanged` says, in well under a microsecond for a small network, whether all
+is as it was; `State.fingerprint` is the long form.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import types
+from collections.abc import Iterator
+from operator import attrgetter, is_
+from typing import Any
+
+from ..autograd.grad_mode import state as grad_mode
+from ..dtypes import get_default_dtype
+from ..nn.members import changes
+from ..nn.module import Module
+from ..ops.random import Generator
+from ..optim.group import ParameterGroup
+from ..optim.optimizer import Optimizer
+from ..tensor import Tensor
+from .signature import PLAIN
+
+_array_and_flag = attrgetter("_array", "_requires_grad")
+_grad = attrgetter("_grad")
+_MOST_OBJECTS = 100_000
+
+
+class Place:
+    """Where a value was found: in a cell of a closure, under a key of a dictionary, in a list."""
+
+    __slots__ = ("holder", "key", "name")
+
+    def __init__(self, holder: Any, key: Any, name: str) -> None:
+        self.holder, self.key, self.name = holder, key, name
+
+    def present(self) -> Any:
+        """What is there now; None where nothing is."""
+        try:
+            if type(self.holder) is types.CellType:
+                return self.holder.cell_contents
+            return self.holder[self.key]
+        except (ValueError, IndexError, KeyError):  # ValueError: a cell without a value
+            return None
+
+
+class State:
+    """All that was reached from a function."""
+
+    def __init__(self, function: Any, others: Any = ()) -> None:
+        self.places: list[Place] = []
+        self.sizes: list[tuple[Any, int]] = []  # containers, whose length counts too
+        self.modules: list[Module] = []
+        self.optimizers: list[Optimizer] = []
+        self.tensors: list[Tensor] = []
+        self._remembered: set[int] = set()  # tensors in the state of optimizers
+        self._seen: dict[int, Any] = {}  # keeps the objects alive, so that their ids stay theirs
+        self._pending: list[tuple[Any, str]] = [(function, "the function")]
+        self._pending += [(each, "an argument") for each in others]
+        while self._pending:
+            value, name = self._pending.pop()
+            self._visit(value, name)
+            if len(self._seen) > _MOST_OBJECTS:
+                raise RuntimeError(
+                    f"compile: more than {_MOST_OBJECTS} objects can be reached from the function. "
+                    "Pass it what it needs as arguments, or as attributes of a smaller object"
+                )
+        self.leaves = [e for e in self.tensors if e._requires_grad and e._node is None]
+        self.note()
+
+    # ---- walking ----
+
+    def _found(self, holder: Any, key: Any, value: Any, name: str) -> None:
+        self.places.append(Place(holder, key, name))
+        self._pending.append((value, name))
+
+    def _visit(self, value: Any, name: str) -> None:
+        if isinstance(value, (*PLAIN, type, types.ModuleType)) or id(value) in self._seen:
+            return
+        self._seen[id(value)] = value
+        if isinstance(value, Tensor):
+            self.tensors.append(value)
+        elif isinstance(value, types.FunctionType):
+            self._visit_function(value)
+        elif isinstance(value, types.MethodType):
+            self._pending += [(value.__self__, name), (value.__func__, name)]
+        elif isinstance(value, Module):
+            self._visit_module(value, name)
+        elif isinstance(value, Optimizer):
+            self._visit_optimizer(value)
+        elif isinstance(value, functools.partial):
+            self._pending += [(each, name) for each in (value.func, value.args, value.keywords)]
+        elif isinstance(value, Generator):
+            pass  # its state is memory
+        elif isinstance(value, (list, tuple, dict)):
+            self._visit_container(value, name)
+        elif isinstance(value, (set, frozenset)):
+            self._pending += [(each, name) for each in value]
+        elif type(value).__module__.startswith(_HERE):
+            self._pending.append((getattr(value, "function", None), name))  # a compiled function
+        elif type(value).__module__.partition(".")[0] not in _FOREIGN:
+            self._visit_object(value, name)
+
+    def _visit_function(self, function: types.FunctionType) -> None:
+        if _is_library(function):
+            return
+        code = function.__code__
+        for cell, name in zip(function.__closure__ or (), code.co_freevars, strict=True):
+            try:
+                self._found(cell, None, cell.cell_contents, name)
+            except ValueError:
+                self.places.append(Place(cell, None, name))
+        scope = function.__globals__
+        for name in _names_of(code):
+            if name in scope:
+                self._found(scope, name, scope[name], name)
+        for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+            self._pending.append((value, function.__name__))
+
+    def _visit_module(self, module: Module, name: str) -> None:
+        self.modules.append(module)
+        for key, each in module.__dict__.items():
+            if isinstance(each, dict):  # the tables of hooks; `changes` counts what happens to them
+                self._pending += [(inner, f"{name}.{key}") for inner in each.values()]
+            else:
+                self._pending.append((each, f"{name}.{key}"))
+        self._pending.append((type(module).forward, name))
+
+    def _visit_optimizer(self, optimizer: Optimizer) -> None:
+        self.optimizers.append(optimizer)
+        for group in optimizer.param_groups:
+            self._pending += [(each, "a parameter") for each in group["params"]]
+            self._pending += [(v, k) for k, v in group.items() if isinstance(v, Tensor)]
+        for entry in optimizer.state.values():
+            self._pending += [(each, "the state of the optimizer") for each in entry.values()]
+            self._remembered |= {id(each) for each in entry.values()}
+        for hooks in (
+            optimizer._optimizer_step_pre_hooks,
+            optimizer._optimizer_step_post_hooks,
+        ):
+            self._pending += [(hook, "a hook of the optimizer") for hook in hooks.values()]
+
+    def _visit_container(self, value: Any, name: str) -> None:
+        if isinstance(value, tuple):
+            self._pending += [(each, name) for each in value]
+            return
+        self.sizes.append((value, len(value)))
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, each in list(items):
+            self._found(value, key, each, f"{name}[{key!r}]")
+
+    def _visit_object(self, value: Any, name: str) -> None:
+        attributes = getattr(value, "__dict__", None)
+        if type(attributes) is dict:
+            self.sizes.append((attributes, len(attributes)))
+            for key, each in list(attributes.items()):
+                self._found(attributes, key, each, f"{name}.{key}")
+        for cls in type(value).__mro__:
+            for slot in _slots_of(cls):
+                if hasattr(value, slot):
+                    self._pending.append((getattr(value, slot), f"{name}.{slot}"))
+        call = getattr(type(value), "__call__", None)  # noqa: B004  (the function, to look into it)
+        if isinstance(call, types.FunctionType):
+            self._pending.append((call, name))
+
+    # ---- comparing ----
+
+    def fingerprint(self) -> list[Any]:
+        """What has to be the same for a recording to hold, in a form that can be compared.
+        Gradients are not in it: see `Recording`."""
+        found: list[Any] = [grad_mode.enabled, get_default_dtype()]
+        found += [_identity(place.present()) for place in self.places]
+        found += [len(each) for each, _ in self.sizes]
+        for module in self.modules:
+            found.append([(key, _identity(each)) for key, each in module.__dict__.items()])
+            found.append(list(module._members.items()))
+            found.append([list(t) for t in module.__dict__.values() if isinstance(t, dict)])
+        found += [_identity_of_optimizer(optimizer) for optimizer in self.optimizers]
+        for tensor in self.tensors:
+            found.append((_address(tensor._array), tensor._requires_grad, len(tensor._hooks or ())))
+        return found
+
+    def differences(self, before: list[Any]) -> list[str]:
+        """The names of what is no longer as in that fingerprint."""
+        after = self.fingerprint()
+        offset = 2
+        names = [place.name for place in self.places]
+        return [
+            names[index] for index in range(len(names))
+            if before[offset + index] != after[offset + index]
+        ]  # fmt: skip
+
+    def note(self) -> None:
+        """Takes everything as it is now for what `unchanged` compares with."""
+        self.kept = self.fingerprint()
+        self._changes = changes[0]
+        self._cells: list[tuple[Any, Any]]
+        self._entries: list[tuple[Any, Any, Any]]
+        self._elements: list[tuple[Place, Any]]
+        self._fused: list[tuple[Any, Any]]
+        self._plain: list[tuple[Any, Any, Any, Any]]
+        self._enabled = grad_mode.enabled
+        self._dtype = get_default_dtype()
+        # What optimizers remember of a parameter changes with the objects that `_plain` looks at.
+        self._watched = [each for each in self.tensors if id(each) not in self._remembered]
+        self._arrays = list(map(_array_and_flag, self._watched))
+        self._cells, self._entries, self._elements = [], [], []
+        for place in self.places:
+            holder, value = place.holder, place.present()
+            if type(holder) is types.CellType:
+                self._cells.append((holder, value))
+            elif isinstance(holder, dict):
+                self._entries.append((holder.get, place.key, value))
+            else:
+                self._elements.append((place, value))
+        self._fused, self._plain = [], []
+        for optimizer in self.optimizers:
+            pairs = [(g, getattr(g, "launches", None)) for g in optimizer.param_groups]
+            self._fused += [(group, launches) for group, launches in pairs if launches is not None]
+            plain = [group for group, launches in pairs if launches is None]
+            self._plain.append((optimizer, optimizer.state, optimizer.param_groups, plain))
+        self._hyperparameters = [_numbers_of(plain) for _, _, _, plain in self._plain]
+
+    def unchanged(self) -> bool:
+        """Whether a recording made at `note` still holds."""
+        if changes[0] != self._changes or not self._same_now():
+            if self.fingerprint() != self.kept:
+                return False
+            self.note()
+        return True
+
+    def _same_now(self) -> bool:
+        if grad_mode.enabled is not self._enabled or get_default_dtype() is not self._dtype:
+            return False
+        try:
+            for cell, value in self._cells:
+                if cell.cell_contents is not value:
+                    return False
+        except ValueError:  # a cell without a value
+            return False
+        for get, key, value in self._entries:
+            if get(key) is not value:
+                return False
+        for place, value in self._elements:
+            if place.present() is not value:
+                return False
+        for container, size in self.sizes:
+            if len(container) != size:
+                return False
+        if list(map(_array_and_flag, self._watched)) != self._arrays:
+            return False
+        for group, launches in self._fused:
+            if group.launches is not launches:
+                return False
+        for index, (optimizer, state, groups, plain) in enumerate(self._plain):
+            if optimizer.state is not state or optimizer.param_groups is not groups:
+                return False
+            if plain and _numbers_of(plain) != self._hyperparameters[index]:
+                return False
+        return True
+
+    def grads(self) -> list[Tensor | None]:
+        """The gradients of the leaves."""
+        return list(map(_grad, self.leaves))
+
+    def grads_are(self, expected: list[Any]) -> bool:
+        """Whether the gradients of the leaves are these very tensors."""
+        return all(map(is_, map(_grad, self.leaves), expected))
+
+
+def _numbers_of(groups: list[Any]) -> list[Any]:
+    """The hyperparameters of groups whose step is not fused: the launches hold their values."""
+    return [
+        [(key, _identity(value)) for key, value in group.items() if key != "params"]
+        for group in groups
+    ]
+
+
+def _identity_of_optimizer(optimizer: Optimizer) -> list[Any]:
+    found: list[Any] = [id(optimizer.state), id(optimizer.param_groups), optimizer._step_hooked]
+    hooks = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
+    found += [[id(hook) for hook in each.values()] for each in hooks]
+    for group in optimizer.param_groups:
+        in_memory: Any = ()
+        if type(group) is ParameterGroup:
+            # A fused step that was never prepared has no launches yet, which it gets when it runs.
+            found.append(group.launches is not None)
+            found.append([bool(group.get(name)) for name in group._structural])
+            in_memory = group._places if group.launches is not None else ()
+        found.append([id(each) for each in group["params"]])
+        for key, value in group.items():
+            if key != "params" and key not in in_memory:
+                found.append((key, _identity(value)))
+    for entry in optimizer.state.values():
+        found.append([(key, _identity(value)) for key, value in entry.items()])
+    return found
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, PLAIN):
+        return (type(value), repr(value) if isinstance(value, float) else value)
+    if isinstance(value, tuple):
+        return tuple([_identity(each) for each in value])
+    return id(value)
+
+
+def _address(array: Any) -> int:
+    return hash(array)
+
+
+# Objects of these know nothing of us; nor do functions of these depend on what a user changes.
+_FOREIGN = {*sys.stdlib_module_names, "numpy", "_cffi_backend", "cffi", "tqdm", "matplotlib"}
+_FOREIGN -= {"__main__"}
+_HERE = __name__.rpartition(".")[0] + "."
+_INSTALLED = f"{os.sep}site-packages{os.sep}"
+
+
+def _is_library(function: types.FunctionType) -> bool:
+    module = (function.__module__ or "").partition(".")[0]
+    return module == "minigrad" or module in _FOREIGN or _INSTALLED in function.__code__.co_filename
+
+
+def _names_of(code: types.CodeType) -> Iterator[str]:
+    """The global names in code and in the functions written within it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names_of(constant)
+
+
+def _slots_of(cls: type) -> tuple[str, ...]:
+    slots = cls.__dict__.get("__slots__", ())
+    names = (slots,) if isinstance(slots, str) else tuple(slots)
+    return tuple([n for n in names if n not in ("__dict__", "__weakref__")])
