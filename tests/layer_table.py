@@ -38,6 +38,7 @@ class Layer:
         gradients of parameters are sums over the batch and get five times of it.
     random: whether it draws random numbers in training, so that only evaluation is compared.
     smooth: whether derivatives are compared with differences.
+    replay: whether it can be recorded in a plan; not where shapes depend on values.
     """
 
     make: Callable[[Any], Any]
@@ -46,6 +47,7 @@ class Layer:
     tolerance: float = 2e-5
     random: bool = False
     smooth: bool = True
+    replay: bool = True
     name: str = field(default="", compare=False)
 
     def values(self, dtype: str = "float32", again: int = 0) -> list[np.ndarray]:

@@ -66,7 +66,7 @@ def test_copies_and_state_dicts_compute_the_same(row):
     assert_same(values(row.call(other.eval(), *inputs)), expected)
 
 
-@every_layer
+@pytest.mark.parametrize("row", [row for row in LAYERS if row.replay], ids=repr)
 def test_replay_is_eager(row):
     """A recorded forward and backward pass does on new values what eager does, bit for bit; random
     numbers come from the same stream."""

@@ -7,6 +7,7 @@ https://pytorch.org/docs/stable/nn.functional.html
 
 from .activation import *
 from .adaptive import *
+from .channels import *
 from .conv import *
 from .distances import *
 from .dropouts import *
@@ -19,5 +20,6 @@ from .pointwise import *
 from .pooling import *
 from .products import *
 from .resizing import *
+from .sequences import *
 from .sparse import *
 from .vision import *

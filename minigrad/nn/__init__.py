@@ -6,6 +6,7 @@ Each module lists its public names in its ``__all__``.
 from . import functional, init, utils
 from .activation import *
 from .adaptive import *
+from .adaptive_softmax import *
 from .batchnorm import *
 from .containers import *
 from .conv import *

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..functional import channel_shuffle
 from ..tensor import Tensor
 from .module import Module
 
-__all__ = ["Flatten", "Unflatten"]
+__all__ = ["ChannelShuffle", "Flatten", "Unflatten"]
 
 
 class Flatten(Module):
@@ -51,3 +52,17 @@ class Unflatten(Module):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+class ChannelShuffle(Module):
+    """(N, g · c, ...) with the channels of `groups` groups interleaved (Zhang et al., 2018)."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, input: Tensor) -> Tensor:
+        return channel_shuffle(input, self.groups)
+
+    def extra_repr(self) -> str:
+        return f"groups={self.groups}"

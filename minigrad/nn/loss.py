@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
-from ..functional import cross_entropy, nll_loss
+from ..functional import cross_entropy, ctc_loss, nll_loss
 from ..tensor import Tensor
 from .module import Module
 
-__all__ = ["CrossEntropyLoss", "NLLLoss", "NLLLoss2d"]
+__all__ = ["CTCLoss", "CrossEntropyLoss", "NLLLoss", "NLLLoss2d"]
 
 
 def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
@@ -116,4 +117,36 @@ class CrossEntropyLoss(WeightedLoss):
             None,
             self.reduction,
             self.label_smoothing,
+        )
+
+
+class CTCLoss(Loss):
+    """-log of the probability of all alignments of the targets with the input (Graves et al.,
+    2006): log-probabilities (T, N, C), targets (N, S) or one after the other, lengths (N).
+
+    `zero_infinity` makes the loss and the gradient 0 where no alignment exists.
+    """
+
+    def __init__(
+        self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self.blank = blank
+        self.zero_infinity = zero_infinity
+
+    def forward(
+        self,
+        log_probs: Tensor,
+        targets: Tensor,
+        input_lengths: Tensor | Sequence[int],
+        target_lengths: Tensor | Sequence[int],
+    ) -> Tensor:
+        return ctc_loss(
+            log_probs,
+            targets,
+            input_lengths,
+            target_lengths,
+            self.blank,
+            self.reduction,
+            self.zero_infinity,
         )

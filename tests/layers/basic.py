@@ -24,6 +24,7 @@ LAYERS = [
     Layer(lambda m: m.Flatten(), ((2, 3, 4),)),
     Layer(lambda m: m.Flatten(0, 1), ((2, 3, 4),)),
     Layer(lambda m: m.Unflatten(1, (2, -1)), ((3, 4),)),
+    Layer(lambda m: m.ChannelShuffle(3), ((2, 6, 3, 2),)),
     Layer(lambda m: m.ReLU(), ((3, 4),)),
     Layer(lambda m: m.Tanh(), ((3, 4),)),
     Layer(lambda m: m.Sigmoid(), ((3, 4),)),
