@@ -5,6 +5,8 @@ import pytest
 
 import minigrad as mg
 from minigrad.autograd.engine import Fused
+from minigrad.ops.activation import Glu
+from minigrad.ops.loss import PointwiseLoss
 from minigrad.ops.norm import BatchNorm, GroupNorm
 from minigrad.ops.recurrent import GRU, LSTM, RNN_RELU, RNN_TANH, Recurrent
 from minigrad.ops.softmax import CrossEntropy
@@ -46,12 +48,15 @@ CASES = {
     "rms_norm": (lambda: GroupNorm(1, 4, 1, False, 1e-5), lambda: _affine()[:1]),
     "rms_norm plain": (lambda: GroupNorm(1, 4, 1, False, 1e-5, False), ()),
     "group_norm": (lambda: GroupNorm(2, 1, 2, True, 1e-5), _affine_groups),
+    "glu": (lambda: Glu(1), ()),
+    "glu of the first dimension": (lambda: Glu(0), ()),
     "group_norm rows": (lambda: GroupNorm(2, 2, 1, True, 1e-5), _affine),
 }
 
 
 def test_every_fused_op_has_a_case():
     names = {type(make()).__name__ for make, _ in CASES.values()} | {"Recurrent", "GridSample"}
+    names.add("PointwiseLoss")
     assert names == {each.__name__ for each in Fused.__subclasses__()}
 
 
@@ -64,6 +69,30 @@ def test_fused_equals_composed(name):
     operation = make()
     fused = operation.apply(*inputs)
     composed = operation.composition(*inputs)
+    np.testing.assert_allclose(fused.detach(), composed.detach(), rtol=1e-12, atol=1e-13)
+    seed = mg.randn(fused.shape, dtype=mg.float64)
+    wanted = mg.autograd.grad(composed, inputs, seed)
+    found = mg.autograd.grad(fused, inputs, seed)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def _losses(kind):
+    """The classes that are a loss: those with a row of their own."""
+    for each in kind.__subclasses__():
+        if "code" in vars(each):
+            yield each
+        yield from _losses(each)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("kind", list(_losses(PointwiseLoss)), ids=lambda kind: kind.__name__)
+def test_losses_equal_composed(kind, reduction):
+    """The first derivatives of both operands: the kernel, and the plain operations."""
+    mg.manual_seed(0)
+    inputs = [mg.rand(5, 7, dtype=mg.float64).requires_grad_() for _ in range(2)]
+    operation = kind(reduction, 0.3)
+    fused, composed = operation.apply(*inputs), operation.composition(*inputs)
     np.testing.assert_allclose(fused.detach(), composed.detach(), rtol=1e-12, atol=1e-13)
     seed = mg.randn(fused.shape, dtype=mg.float64)
     wanted = mg.autograd.grad(composed, inputs, seed)

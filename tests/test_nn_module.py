@@ -846,6 +846,34 @@ def test_init_gains_and_errors():
         init.kaiming_normal_(mg.empty(0, 3))
 
 
+def test_rrelu_draws_its_slopes():
+    mg.manual_seed(0)
+    x = mg.full((4000,), -2.0)
+    slopes = nn.RReLU(0.1, 0.5)(x) / x
+    assert slopes.min().item() >= 0.1 and slopes.max().item() <= 0.5 + 1e-6
+    assert abs(slopes.mean().item() - 0.3) < 0.01
+    assert (nn.RReLU(0.1, 0.5)(-x) == -x).all()
+    assert abs(nn.RReLU(0.1, 0.5).eval()(x)[0].item() + 0.6) < 1e-6
+
+
+def test_gumbel_softmax():
+    """The place of the largest is distributed as softmax; hard samples are one-hot with the
+    gradient of the soft ones."""
+    mg.manual_seed(0)
+    logits = mg.tensor([0.0, 1.0, -1.0, 2.0])
+    hard = nn.functional.gumbel_softmax(logits.expand(20000, 4), hard=True)
+    assert set(hard.reshape(-1).tolist()) <= {0.0, 1.0} and (hard.sum(1) == 1).all()
+    np.testing.assert_allclose(hard.mean(0).numpy(), logits.softmax(0).numpy(), atol=0.015)
+    x = mg.randn(3, 4).requires_grad_()
+    results = []
+    for flag in (False, True):
+        mg.manual_seed(1)
+        y = nn.functional.gumbel_softmax(x, tau=0.7, hard=flag)
+        assert np.allclose(y.detach().sum(1).numpy(), 1, atol=1e-6)
+        results.append(mg.autograd.grad((y * mg.arange(4.0)).sum(), x)[0].numpy())
+    np.testing.assert_allclose(*results, rtol=1e-6)
+
+
 # ---- lists and dictionaries of parameters ----
 
 
