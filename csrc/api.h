@@ -182,6 +182,11 @@ mg_array *mg_convolution_input(mg_array *grad_output, mg_array *weight, mg_array
                                const int64_t *size, const int64_t *geometry);
 mg_array *mg_convolution_weight(mg_array *input, mg_array *grad_output, const int64_t *kernel,
                                 const int64_t *geometry);
+/* The patches (batch, channels * kernel, positions) of planes, and planes of the sums of patches;
+ * geometry as of a convolution over two dimensions. */
+mg_array *mg_unfold(mg_array *input, const int64_t *kernel, const int64_t *geometry);
+mg_array *mg_fold(mg_array *columns, const int64_t *size, const int64_t *kernel,
+                  const int64_t *geometry);
 int mg_max_pool2d(mg_array *input, const int64_t *geometry,
                   mg_array **outputs); /* values, indices */
 /* The largest element of windows over the last `count` (1 to 3) dimensions, and its index. windows:

@@ -245,6 +245,70 @@ mg_array *mg_convolution_weight(mg_array *input, mg_array *grad_output, const in
     return submit(MG_KERNEL_convolution_weight, &conv, ndim, shape, input, grad_output, NULL);
 }
 
+/* geometry: stride (2), padding (2), dilation (2), groups, which is 1; `image` is the shape of the
+ * planes. */
+static int describe_fold(const char *op, const int64_t *image, const int64_t *kernel,
+                         const int64_t *geometry, mg_conv *conv) {
+    if (check_geometry(op, 2, geometry, conv)) return -1;
+    conv->batch = image[0];
+    conv->channels = image[1];
+    conv->out_channels = 1;
+    fill_sizes(2, image + 2, &conv->depth, &conv->height, &conv->width);
+    fill_sizes(2, kernel, &conv->kernel_depth, &conv->kernel_height, &conv->kernel_width);
+    return check_sizes(op, conv);
+}
+
+mg_array *mg_unfold(mg_array *input, const int64_t *kernel, const int64_t *geometry) {
+    mg_conv conv;
+    if (check_ndim("unfold", "input (batch, channels, height, width)", input, 2) ||
+        check_floats("unfold", input, input) ||
+        describe_fold("unfold", input->shape, kernel, geometry, &conv))
+        return NULL;
+    const int64_t shape[3] = {conv.batch, conv.channels * kernel[0] * kernel[1],
+                              conv.out_height * conv.out_width};
+    return submit(MG_KERNEL_unfold, &conv, 1, shape, input, input, NULL);
+}
+
+mg_array *mg_fold(mg_array *columns, const int64_t *size, const int64_t *kernel,
+                  const int64_t *geometry) {
+    mg_conv conv;
+    if (check_ndim("fold", "input (batch, channels * kernel, positions)", columns, 1) ||
+        check_floats("fold", columns, columns))
+        return NULL;
+    const int64_t taps = kernel[0] * kernel[1];
+    const int64_t shape[4] = {columns->shape[0], taps > 0 ? columns->shape[1] / taps : 0, size[0],
+                              size[1]};
+    if (describe_fold("fold", shape, kernel, geometry, &conv)) return NULL;
+    if (columns->shape[1] % taps || columns->shape[2] != conv.out_height * conv.out_width) {
+        mg_fail(
+            MG_RUNTIME_ERROR,
+            "fold: expected input of shape (batch, channels * %lld, %lld) for an output of %lld "
+            "x %lld, but got %s",
+            (long long)taps, (long long)(conv.out_height * conv.out_width), (long long)size[0],
+            (long long)size[1], mg_shape_text(columns));
+        return NULL;
+    }
+    return submit(MG_KERNEL_fold, &conv, 2, shape, columns, columns, NULL);
+}
+
+int mg_run_unfold(const mg_launch *launch) {
+    mg_conv conv;
+    memcpy(&conv, launch->integers, sizeof conv);
+    if (launch->arrays[0]->size)
+        mg_conv_unfold(launch->arrays[0]->dtype, &conv, launch->arrays[1]->data,
+                       launch->arrays[0]->data);
+    return 0;
+}
+
+int mg_run_fold(const mg_launch *launch) {
+    mg_conv conv;
+    memcpy(&conv, launch->integers, sizeof conv);
+    if (launch->arrays[0]->size)
+        mg_conv_fold(launch->arrays[0]->dtype, &conv, launch->arrays[1]->data,
+                     launch->arrays[0]->data);
+    return 0;
+}
+
 /* ---- the passes with the batch in lanes ---- */
 
 static int lanes_of(int dtype) { return mg_active_isa->gemm.of[INDEX(dtype)].lanes; }
@@ -358,6 +422,9 @@ int mg_run_convolution(const mg_launch *launch) {
     mg_conv conv;
     memcpy(&conv, launch->integers, sizeof conv);
     if (out->size == 0) return 0;
+    if (!fills_lanes(dtype, &conv) && mg_conv_is_direct(dtype, &conv))
+        return mg_conv_direct_forward(dtype, &conv, input->data, weight->data, bias_data,
+                                      out->data);
     if (!fills_lanes(dtype, &conv))
         return mg_conv_columns_forward(dtype, &conv, input->data, weight->data, bias_data,
                                        out->data);
@@ -400,6 +467,8 @@ static void add_bias(void *context, int64_t begin, int64_t end) {
 static int run_input(int dtype, const mg_conv *conv, const mg_array *grad_output,
                      const mg_array *weight, mg_array *out) {
     const int64_t size = mg_item_size(dtype);
+    if (!fills_lanes(dtype, conv) && mg_conv_is_direct_input(dtype, conv))
+        return mg_conv_direct_input(dtype, conv, grad_output->data, weight->data, out->data);
     if (!fills_lanes(dtype, conv))
         return mg_conv_columns_input(dtype, conv, grad_output->data, weight->data, out->data);
     pass work = {

@@ -28,8 +28,23 @@ typedef struct mg_conv_images {
     void *padded, *plain;
 } mg_conv_images;
 
+/* One group of one image, with strides of 1 in its planes, directly: a vector holds neighbouring
+ * outputs of a row. `padded` is a copy of the input with its padding and `slack` elements behind;
+ * what stands in these does not matter. `work` has room for a band of the output. */
+typedef struct mg_conv_group {
+    const mg_conv *conv;
+    const int64_t *offsets; /* of each weight of an output channel, in `padded` */
+    const void *padded, *weight, *bias;
+    void *output, *work;
+    int64_t band; /* output rows that are worked on together */
+} mg_conv_group;
+
+/* Positions of a band of the output among those of the padded input, whole vectors. */
+int64_t mg_conv_band_positions(const mg_conv *conv, int64_t band, int64_t lanes);
+
 typedef struct mg_conv_loops {
     struct {
+        void (*direct)(const mg_conv_group *group);
         void (*forward)(const mg_conv_images *images);
         void (*input)(const mg_conv_images *images);
         void (*weight)(const mg_conv_images *images);
@@ -44,6 +59,20 @@ int mg_conv_columns_input(int dtype, const mg_conv *conv, const void *grad_outpu
                           const void *weight, void *grad_input);
 int mg_conv_columns_weight(int dtype, const mg_conv *conv, const void *input,
                            const void *grad_output, void *grad_weight);
+
+/* The columns themselves: (batch * channels, kernel, positions) and the planes they come from. */
+void mg_conv_unfold(int dtype, const mg_conv *conv, const void *input, void *columns);
+void mg_conv_fold(int dtype, const mg_conv *conv, const void *columns, void *output);
+
+/* Small batches with strides of 1 in the planes, without copies of the patches. */
+int mg_conv_is_direct(int dtype, const mg_conv *conv);
+int mg_conv_direct_forward(int dtype, const mg_conv *conv, const void *input, const void *weight,
+                           const void *bias, void *output);
+
+/* The gradient of the input where it is such a convolution itself: strides of 1 throughout. */
+int mg_conv_is_direct_input(int dtype, const mg_conv *conv);
+int mg_conv_direct_input(int dtype, const mg_conv *conv, const void *grad_output,
+                         const void *weight, void *grad_input);
 
 /* An estimate of the time of one pass on one thread. */
 double mg_conv_nanoseconds(int dtype, const mg_conv *conv);

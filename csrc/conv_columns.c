@@ -303,3 +303,56 @@ int mg_conv_columns_weight(int dtype, const mg_conv *conv, const void *input,
     return mg_conv_sum_pieces(dtype, conv->out_channels * pass.taps, matrices * pass.bands,
                               mg_conv_nanoseconds(dtype, conv), run_weight, &pass, grad_weight);
 }
+
+/* ---- the columns themselves: every channel is an image of one channel ---- */
+
+static columns_pass describe_moving(int dtype, const mg_conv *conv, mg_conv *planes) {
+    *planes = *conv;
+    planes->batch = conv->batch * conv->channels;
+    planes->channels = planes->groups = planes->out_channels = 1;
+    columns_pass pass = describe(dtype, planes, planes->batch);
+    pass.band = pass.rows;
+    pass.bands = 1;
+    return pass;
+}
+
+static void unfold_planes(void *context, int64_t begin, int64_t end) {
+    const columns_pass *pass = context;
+    const mg_conv *conv = pass->conv;
+    const int64_t plane = conv->depth * conv->height * conv->width * pass->size;
+    for (int64_t p = begin; p < end; p++)
+        move_columns(pass, (char *)pass->input + p * plane, 0, pass->rows,
+                     pass->result + p * pass->taps * pass->positions * pass->size, 0);
+}
+
+static void fold_planes(void *context, int64_t begin, int64_t end) {
+    const columns_pass *pass = context;
+    const mg_conv *conv = pass->conv;
+    const int64_t plane = conv->depth * conv->height * conv->width * pass->size;
+    memset(pass->result + begin * plane, 0, (size_t)((end - begin) * plane));
+    for (int64_t p = begin; p < end; p++)
+        move_columns(pass, pass->result + p * plane, 0, pass->rows,
+                     (char *)pass->input + p * pass->taps * pass->positions * pass->size, 1);
+}
+
+static void move_planes(columns_pass *pass, mg_body body) {
+    const double elements = (double)(pass->taps * pass->positions);
+    mg_parallel_for(pass->conv->batch, 1 + (int64_t)(16384 / (elements + 1)),
+                    0.3 * (double)pass->conv->batch * elements, body, pass);
+}
+
+void mg_conv_unfold(int dtype, const mg_conv *conv, const void *input, void *columns) {
+    mg_conv planes;
+    columns_pass pass = describe_moving(dtype, conv, &planes);
+    pass.input = input;
+    pass.result = columns;
+    move_planes(&pass, unfold_planes);
+}
+
+void mg_conv_fold(int dtype, const mg_conv *conv, const void *columns, void *output) {
+    mg_conv planes;
+    columns_pass pass = describe_moving(dtype, conv, &planes);
+    pass.input = columns;
+    pass.result = output;
+    move_planes(&pass, fold_planes);
+}

@@ -73,10 +73,11 @@ static void move_row(const moving *move, const char *in, char *out, int64_t item
     } else {
         for (int64_t r = 0; r < move->count; r++) {
             const int64_t start = move->runs[r].start, bytes = move->runs[r].length * item;
-            if (bytes == 4) /* margins are short: a call of memcpy costs more than the element */
-                memcpy(out, start < 0 ? move->filled : in + start * item, 4);
+            const char *from = start < 0 ? move->filled : in + start * item;
+            if (bytes <= 16 && item == 4) /* margins are short: a call of memcpy would cost more */
+                for (int64_t i = 0; i < bytes; i += 4) memcpy(out + i, from + i, 4);
             else
-                memcpy(out, start < 0 ? move->filled : in + start * item, (size_t)bytes);
+                memcpy(out, from, (size_t)bytes);
             out += bytes;
         }
     }

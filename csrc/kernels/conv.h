@@ -402,3 +402,58 @@ static void NAME(conv_weight)(const mg_conv_images *images) {
         }
     }
 }
+
+/* ---- directly: vectors along the rows of one image ---- */
+
+/* Positions [0, count), a multiple of two vectors, of all outputs of the group: the sums run on
+ * over the ends of rows, where they give nothing that is used. */
+static void NAME(conv_direct_band)(const mg_conv_group *group, const T *padded, int64_t count) {
+    const mg_conv *conv = group->conv;
+    const int64_t outputs = conv->out_channels / conv->groups;
+    const int64_t taps = NAME(conv_taps)(conv) * conv->kernel_depth;
+    const int64_t tiles = (outputs + MG_ROWS - 1) / MG_ROWS;
+    for (int64_t x = 0; x < count; x += 2 * MG_LANES) {
+        int64_t o = 0;
+        for (int64_t t = 0; t < tiles; t++) {
+            const int rows = (int)(outputs / tiles + (t < outputs % tiles));
+            const gemm_tile tile = {
+                .k = taps,
+                .a = (const T *)group->weight + o * taps,
+                .a_row = taps,
+                .a_k = 1,
+                .b = padded + x,
+                .b_second = MG_LANES,
+                .bias = group->bias ? (const T *)group->bias + o : NULL,
+                .c = (T *)group->work + o * count + x,
+                .c_row = count,
+                .c_second = MG_LANES,
+                .offsets = group->offsets,
+                .start = group->bias ? START_ROW_BIAS : START_ZERO,
+            };
+            NAME(conv_run_tile)(ROWS_GATHER_B, rows, 2, &tile);
+            o += rows;
+        }
+    }
+}
+
+static void NAME(conv_direct)(const mg_conv_group *group) {
+    const mg_conv *conv = group->conv;
+    const int64_t width = PADDED_WIDTH(conv), out_width = conv->out_width;
+    const int64_t plane = (conv->height + 2 * conv->padding[1]) * width;
+    const int64_t volume = conv->out_depth * conv->out_height * out_width;
+    for (int64_t z = 0; z < conv->out_depth; z++)
+        for (int64_t y = 0; y < conv->out_height; y += group->band) {
+            const int64_t left = conv->out_height - y;
+            const int64_t rows = left < group->band ? left : group->band;
+            const int64_t count = mg_conv_band_positions(conv, rows, MG_LANES);
+            NAME(conv_direct_band)(group,
+                                   (const T *)group->padded + z * conv->stride[0] * plane +
+                                       y * width,
+                                   count);
+            T *out = (T *)group->output + (z * conv->out_height + y) * out_width;
+            for (int64_t o = 0; o < conv->out_channels / conv->groups; o++)
+                for (int64_t r = 0; r < rows; r++)
+                    memcpy(out + o * volume + r * out_width,
+                           (T *)group->work + o * count + r * width, (size_t)out_width * sizeof(T));
+        }
+}

@@ -172,16 +172,21 @@ static void NAME(max_stretch_2x2)(const mg_pool2d *pool, const T *plane, int64_t
     }
 }
 
+/* Windows of 2 x 2 side by side without padding. */
+INLINE int NAME(by_pairs)(const mg_pool2d *pool) {
+    const int64_t *k = pool->kernel, *s = pool->stride, *p = pool->padding, *d = pool->dilation;
+    return k[0] == 2 && k[1] == 2 && s[0] == 2 && s[1] == 2 && p[0] == 0 && p[1] == 0 &&
+           d[0] == 1 && d[1] == 1 && 2 * pool->out_height <= pool->height &&
+           2 * pool->out_width <= pool->width;
+}
+
 static void NAME(pool_max)(const mg_pool2d *pool, int64_t begin, int64_t end, const void *input,
                            void *values, int64_t *indices) {
     /* Results collect here, with room for the last vector to overrun, and go out many at a time. */
     T best[2 * STRETCH + LANES];
     MG_MASK_T index[2 * STRETCH + LANES];
     const int64_t out_width = pool->out_width, plane_size = pool->height * pool->width;
-    const int64_t *k = pool->kernel, *s = pool->stride, *p = pool->padding, *d = pool->dilation;
-    const int by_pairs = k[0] == 2 && k[1] == 2 && s[0] == 2 && s[1] == 2 && p[0] == 0 &&
-                         p[1] == 0 && d[0] == 1 && d[1] == 1 &&
-                         2 * pool->out_height <= pool->height && 2 * pool->out_width <= pool->width;
+    const int by_pairs = NAME(by_pairs)(pool);
     const int64_t stretch = NAME(stretch_of)(pool);
     int64_t held = 0, done = begin * out_width;
     for (int64_t row = begin; row < end; row++) {
@@ -262,8 +267,40 @@ static void NAME(sum_stretch)(const mg_pool2d *pool, const T *plane, int64_t out
     }
 }
 
+/* One row of them: each input is read once. */
+static void NAME(average_row_2x2)(const T *upper, const T *lower, int64_t count, T divisor,
+                                  T *out) {
+    for (int64_t x = 0; x < count; x += LANES) {
+        const int64_t at = 2 * x, span = 2 * (count - x);
+        const V a = NAME(load_upto)(upper + at, span);
+        const V b = NAME(load_upto)(upper + at + LANES, span - LANES);
+        const V c = NAME(load_upto)(lower + at, span);
+        const V d = NAME(load_upto)(lower + at + LANES, span - LANES);
+        V sum = NAME(evens)(a, b) + NAME(odds)(a, b);
+        sum += NAME(evens)(c, d);
+        sum += NAME(odds)(c, d);
+        NAME(store_some)(out + x, sum / divisor, count - x < LANES ? count - x : LANES);
+    }
+}
+
+static void NAME(average_2x2)(const mg_pool2d *pool, int64_t begin, int64_t end, const T *input,
+                              T *out) {
+    const T divisor = (T)(pool->divisor ? pool->divisor : 4);
+    for (int64_t row = begin; row < end; row++) {
+        const T *upper =
+            input +
+            (row / pool->out_height * pool->height + 2 * (row % pool->out_height)) * pool->width;
+        NAME(average_row_2x2)(upper, upper + pool->width, pool->out_width, divisor,
+                              out + row * pool->out_width);
+    }
+}
+
 static void NAME(pool_average)(const mg_pool2d *pool, int64_t begin, int64_t end, const void *input,
                                void *out) {
+    if (NAME(by_pairs)(pool)) {
+        NAME(average_2x2)(pool, begin, end, input, out);
+        return;
+    }
     T sum[STRETCH + LANES], extent[STRETCH];
     const int64_t out_width = pool->out_width, plane_size = pool->height * pool->width;
     const int64_t stretch = NAME(stretch_of)(pool);
@@ -291,8 +328,27 @@ INLINE void NAME(valid_columns)(const mg_pool2d *pool, int64_t offset, int64_t f
     *end = high < last ? high : last;
 }
 
+static void NAME(average_backward_2x2)(const mg_pool2d *pool, const T *grad_output, T *grad_input) {
+    const T divisor = (T)(pool->divisor ? pool->divisor : 4);
+    for (int64_t y = 0; y < pool->out_height; y++) {
+        const T *source = grad_output + y * pool->out_width;
+        T *upper = grad_input + 2 * y * pool->width, *lower = upper + pool->width;
+        for (int64_t x = 0; x < pool->out_width; x++) {
+            const T share = source[x] / divisor;
+            upper[2 * x] = share;
+            upper[2 * x + 1] = share;
+            lower[2 * x] = share;
+            lower[2 * x + 1] = share;
+        }
+    }
+}
+
 static void NAME(pool_average_backward)(const mg_pool2d *pool, const void *grad_output,
                                         void *grad_input) {
+    if (NAME(by_pairs)(pool)) {
+        NAME(average_backward_2x2)(pool, grad_output, grad_input);
+        return;
+    }
     T share[STRETCH], extent[STRETCH];
     const int64_t stride = pool->stride[1], out_width = pool->out_width;
     for (int64_t first = 0; first < out_width; first += STRETCH) {

@@ -12,6 +12,7 @@ from .conv import *
 from .distances import *
 from .dropouts import *
 from .embeddings import *
+from .folding import *
 from .loss import *
 from .margins import *
 from .normalization import *

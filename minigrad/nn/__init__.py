@@ -13,6 +13,7 @@ from .conv import *
 from .dropout import *
 from .ensemble import *
 from .flatten import *
+from .folding import *
 from .instancenorm import *
 from .linear import *
 from .loss import *

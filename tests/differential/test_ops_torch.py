@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 ROWS = all_rows()
 # Where torch has a gap: no int/bool kernel for these, other answers for empty inputs, or (the slope
 # of hardsigmoid in float64) a constant of float32.
-TORCH_GAPS = ("F.max_pool2d empty batch", "F.hardsigmoid")
+TORCH_GAPS = ("F.max_pool2d empty batch", "F.pixel_shuffle empty batch", "F.hardsigmoid")
 
 
 def name_of(dtype) -> str:

@@ -135,6 +135,22 @@ BAD = {
     "max_unpool3d dims": lambda m: m.nn.functional.max_unpool3d(
         m.ones(2, 2, 2), m.zeros(2, 2, 2, dtype=m.int64), 2
     ),
+    "unfold dims": f("unfold", (4, 5), kernel_size=2),
+    "unfold too large": f("unfold", (1, 1, 4, 5), kernel_size=6),
+    "unfold stride": f("unfold", (1, 1, 4, 5), kernel_size=2, stride=0),
+    "unfold empty": f("unfold", (1, 1, 0, 5), kernel_size=2),
+    "fold dims": f("fold", (4,), output_size=3, kernel_size=2),
+    "fold channels": f("fold", (1, 5, 4), output_size=3, kernel_size=2),
+    "fold positions": f("fold", (1, 4, 5), output_size=3, kernel_size=2),
+    "fold kernel": f("fold", (1, 4, 4), output_size=3, kernel_size=0),
+    "pixel_shuffle dims": f("pixel_shuffle", (4, 2), upscale_factor=2),
+    "pixel_shuffle channels": f("pixel_shuffle", (3, 2, 2), upscale_factor=2),
+    "pixel_shuffle factor": f("pixel_shuffle", (4, 2, 2), upscale_factor=0),
+    "pixel_unshuffle size": f("pixel_unshuffle", (1, 3, 2), downscale_factor=2),
+    "pixel_unshuffle factor": f("pixel_unshuffle", (1, 3, 2), downscale_factor=-1),
+    "channel_shuffle dims": f("channel_shuffle", (4, 2), groups=2),
+    "channel_shuffle groups": f("channel_shuffle", (1, 3, 2), groups=2),
+    "channel_shuffle none": f("channel_shuffle", (1, 3, 2), groups=0),
     "pad no tensor": lambda m: m.nn.functional.pad([1.0], (1, 1)),
 }
 

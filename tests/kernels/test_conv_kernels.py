@@ -12,6 +12,8 @@ KERNELS = {
     "convolution",
     "convolution_input",
     "convolution_weight",
+    "unfold",
+    "fold",
     "max_pool2d",
     "plane_gather",
     "plane_scatter",
@@ -38,6 +40,10 @@ GEOMETRIES = [
     ((2, 3, 4, 5, 6), (4, 3, 3, 2, 3), (1, 1, 1), (1, 0, 1), (1, 1, 1), 1),
     ((1, 4, 7, 6, 5), (2, 2, 3, 2, 2), (2, 1, 3), (2, 1, 0), (1, 2, 3), 2),
     ((18, 1, 2, 3, 3), (2, 1, 2, 2, 2), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1),
+    ((2, 32, 9, 20), (32, 1, 3, 3), (1, 1), (1, 1), (1, 1), 32),
+    ((3, 4, 40, 33), (26, 4, 2, 3), (1, 1), (0, 2), (2, 1), 1),
+    ((2, 3, 200), (5, 3, 7), (1,), (3,), (1,), 1),
+    ((2, 3, 5, 9, 18), (14, 3, 2, 3, 3), (2, 1, 1), (1, 0, 2), (1, 2, 1), 1),
     ((1, 2, 3, 3, 20), (3, 2, 1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1),
 ]
 
@@ -79,6 +85,43 @@ def test_convolution_and_its_derivatives(dtype, geometry):
         bound_w = eps * (1 + np.abs(got_w * direction_w).sum()) * 4
         assert abs((got_x * direction_x).sum() - along_x) <= bound_x
         assert abs((got_w * direction_w).sum() - along_w) <= bound_w
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    "geometry", [g for g in GEOMETRIES if len(g[0]) == 4], ids=lambda g: "x".join(map(str, g[0]))
+)
+def test_columns(dtype, geometry):
+    """Weights times the unfolded columns are the convolution; folding is the adjoint."""
+    shape, (outputs_, _, *kernel), stride, padding, dilation, _ = geometry
+    numbers = [*stride, *padding, *dilation, 1]
+    rng = np.random.default_rng(0)
+    x = values(rng, shape, dtype, -1, 1)
+    w = values(rng, (outputs_, shape[1], *kernel), dtype, -1, 1).astype(np.float64)
+    wanted = convolution(x.astype(np.float64), w, None, stride, padding, dilation)
+    columns = ndarray(own(lib.mg_unfold(array(x, "sliced"), kernel, numbers)))
+    got = w.reshape(outputs_, -1) @ columns
+    np.testing.assert_allclose(got, wanted.reshape(got.shape), 1e-10, 1e-10)
+    g = values(rng, columns.shape, dtype, -1, 1)
+    back = ndarray(own(lib.mg_fold(array(g, "transposed"), shape[2:], kernel, numbers)))
+    assert back.shape == shape
+    bound = np.finfo(dtype).eps * 64 * (1 + np.abs(g * columns).sum())
+    assert abs((back.astype(np.float64) * x).sum() - (g * columns).sum(dtype=np.float64)) <= bound
+
+
+def test_folding_refuses():
+    x = array(np.zeros((1, 2, 4, 4), np.float32))
+    fine = [1, 1, 0, 0, 1, 1, 1]
+    assert lib.mg_unfold(x, [2, 2], fine)
+    assert not lib.mg_unfold(x, [5, 2], fine)
+    assert not lib.mg_unfold(x, [0, 2], fine)
+    assert not lib.mg_unfold(x, [2, 2], [0, *fine[1:]])
+    columns = array(np.zeros((1, 8, 9), np.float32))
+    assert lib.mg_fold(columns, [4, 4], [2, 2], fine)
+    assert not lib.mg_fold(columns, [4, 5], [2, 2], fine)
+    assert not lib.mg_fold(columns, [4, 4], [3, 2], fine)
+    assert not lib.mg_fold(columns, [4, 4], [0, 2], fine)
+    assert not lib.mg_fold(columns, [4, 4], [-1, 2], fine)
 
 
 def test_conv2d_refuses():

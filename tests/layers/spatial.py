@@ -146,8 +146,19 @@ POOLS = [
     ),
 ]
 
+FOLDING = [
+    Layer(lambda m: m.Unfold(2), ((2, 3, 4, 5),)),
+    Layer(lambda m: m.Unfold((3, 2), 2, 1, (1, 2)), ((2, 5, 6),)),
+    Layer(lambda m: m.Fold((4, 5), 2), ((2, 8, 12),)),
+    Layer(lambda m: m.Fold(5, (3, 2), padding=1, stride=2), ((12, 9),)),
+    Layer(lambda m: m.PixelShuffle(2), ((2, 8, 2, 3),)),
+    Layer(lambda m: m.PixelUnshuffle(2), ((3, 4, 6),)),
+    Layer(lambda m: m.ChannelShuffle(3), ((2, 6, 2, 3),)),
+]
+
 LAYERS = [
     *CONVOLUTIONS,
+    *FOLDING,
     *POOLS,
     *RESIZING,
     *PADDINGS,
