@@ -13,7 +13,7 @@ from ..kernels import Array
 from ..ops.creation import arange
 from ..ops.pool import AvgPool2d, MaxPool2d, WindowMax
 from ..ops.random import rand
-from ..ops.resample import Axis, Resample
+from ..ops.resample import Axis, Matrices, Resample
 from ..ops.shape import cat, stack
 from ..tensor import Tensor
 from .pooling import check_dims, window_table
@@ -61,25 +61,38 @@ def _means(size: int, count: int, kind: DType) -> Axis:
     return Axis(size, rows, kind)
 
 
-def _output_sizes(input: Tensor, output_size: Any, dims: int, op: str) -> list[int]:
+def _output_sizes(input: Tensor, output_size: Any, dims: int, op: str) -> tuple[int, ...]:
     check_dims(input, dims, op)
-    sizes = [output_size] * dims if not isinstance(output_size, Sequence) else list(output_size)
+    if isinstance(output_size, list):
+        output_size = tuple(output_size)
+    return _resolved(input.shape, output_size, dims, op)
+
+
+@lru_cache(256)
+def _resolved(shape: Sequence[int], output_size: Any, dims: int, op: str) -> tuple[int, ...]:
+    """The output sizes of an input of that shape, with torch's errors."""
+    sizes = list(output_size) if isinstance(output_size, tuple) else [output_size] * dims
     if len(sizes) == 1:
         sizes *= dims
     if len(sizes) != dims:
         # torch counts against all dimensions of the input first.
-        kind = ValueError if len(sizes) >= input.ndim else RuntimeError
+        kind = ValueError if len(sizes) >= len(shape) else RuntimeError
         raise kind(f"{op}: output_size must be {dims} numbers, but got {len(sizes)}")
-    own = input.shape[input.ndim - dims :]
+    own = shape[len(shape) - dims :]
     sizes = [n if size is None else int(size) for n, size in zip(own, sizes, strict=True)]
     if min(sizes) < 0:
         raise RuntimeError(f"{op}: elements of output_size must be greater than or equal to 0")
-    if 0 in input.shape[-dims:] or 0 in input.shape[1 : input.ndim - dims]:
+    if 0 in own or 0 in shape[1 : len(shape) - dims]:
         raise RuntimeError(
             f"{op}: Expected input to have non-zero size for non-batch dimensions, but input has "
-            f"sizes {list(input.shape)}"
+            f"sizes {list(shape)}"
         )
-    return sizes
+    return tuple(sizes)
+
+
+@lru_cache(256)
+def _mean_matrices(own: Sequence[int], sizes: tuple[int, ...], kind: DType) -> Matrices:
+    return Matrices([_means(n, size, kind) for n, size in zip(own, sizes, strict=True)])
 
 
 def adaptive_avg_pool(input: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -91,10 +104,7 @@ def adaptive_avg_pool(input: Tensor, sizes: Sequence[int]) -> Tensor:
     if dims == 2 and 0 not in sizes and not own[0] % sizes[0] and not own[1] % sizes[1]:
         kernel = (own[0] // sizes[0], own[1] // sizes[1])
         return AvgPool2d([*kernel, *kernel, 0, 0, 1, 1, 0, 1, 0]).apply(input)
-    kind = input.dtype
-    return Resample([_means(n, size, kind) for n, size in zip(own, sizes, strict=True)]).apply(
-        input
-    )
+    return Resample(_mean_matrices(own, tuple(sizes), input.dtype)).apply(input)
 
 
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:

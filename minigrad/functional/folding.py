@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from ..ops.elementwise import check_tensor
-from ..ops.fold import Fold, Unfold
+from ..ops.fold import Fold, PixelShuffle, PixelUnshuffle, Unfold
 from ..tensor import Tensor
 from .sizes import Sizes, sizes_of
 
-__all__ = ["channel_shuffle", "fold", "pixel_shuffle", "pixel_unshuffle", "unfold"]
+__all__ = ["fold", "pixel_shuffle", "pixel_unshuffle", "unfold"]
 
 
 def unfold(
@@ -81,16 +83,22 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
         )
     if r <= 0:
         raise RuntimeError(f"pixel_shuffle expects a positive upscale_factor, but got {r}")
-    *lead, channels, height, width = input.shape
+    channels = input.shape[-3]
     if channels % (r * r):
         raise RuntimeError(
             "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square "
             f"of upscale_factor, but input.size(-3)={channels} is not divisible by {r * r}"
         )
-    planes = channels // (r * r)
-    parts = input.reshape(-1 if input.numel() else 0, planes, r, r, height, width)
-    moved = parts.permute(0, 1, 4, 2, 5, 3)
-    return moved.reshape(*lead, planes, height * r, width * r)
+    return _on_images(PixelShuffle(r), input)
+
+
+def _on_images(operation: PixelShuffle | PixelUnshuffle, input: Tensor) -> Tensor:
+    """The operation on (N, C, H, W), whatever stands in front of C."""
+    if input.ndim == 4:
+        return operation.apply(input)
+    lead = input.shape[:-3]
+    result = operation.apply(input.reshape(math.prod(lead), *input.shape[-3:]))
+    return result.reshape(*lead, *result.shape[1:])
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -103,34 +111,10 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
         )
     if r <= 0:
         raise RuntimeError(f"pixel_unshuffle expects a positive downscale_factor, but got {r}")
-    *lead, channels, height, width = input.shape
+    height, width = input.shape[-2:]
     if height % r or width % r:
         raise RuntimeError(
             "pixel_unshuffle expects height and width to be divisible by downscale_factor, but "
             f"got an input of shape {list(input.shape)} and downscale_factor={r}"
         )
-    batch = -1 if input.numel() else 0
-    parts = input.reshape(batch, channels, height // r, r, width // r, r)
-    moved = parts.permute(0, 1, 3, 5, 2, 4)
-    return moved.reshape(*lead, channels * r * r, height // r, width // r)
-
-
-def channel_shuffle(input: Tensor, groups: int) -> Tensor:
-    """(N, C, ...) with the channels of the groups by turns: channel i of group g becomes channel
-    i · groups + g.
-
-    Zhang et al., "ShuffleNet" (2018).
-    """
-    check_tensor(input, "channel_shuffle")
-    if input.ndim < 3:
-        raise RuntimeError(
-            f"channel_shuffle expects input with > 2 dims, but got input with {input.ndim}"
-        )
-    channels = input.shape[1]
-    if groups <= 0 or channels % groups:
-        raise RuntimeError(
-            "channel_shuffle: number of channels must be divisible by a positive number of groups, "
-            f"but got {channels} channels and {groups} groups"
-        )
-    parts = input.reshape(input.shape[0], groups, channels // groups, *input.shape[2:])
-    return parts.transpose(1, 2).reshape(input.shape)
+    return _on_images(PixelUnshuffle(r), input)

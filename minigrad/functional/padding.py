@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from ..ops.elementwise import check_tensor
-from ..ops.resample import Axis, Resample
+from ..ops.resample import Axis, Matrices, Resample
 from ..tensor import Tensor
 
 __all__ = ["pad"]
@@ -56,77 +56,87 @@ def pad(
     https://pytorch.org/docs/stable/generated/torch.nn.functional.pad.html
     """
     check_tensor(input, "pad")
-    margins = [int(each) for each in pad]
+    margins = tuple([int(each) for each in pad])
+    shape = input.shape
+    if mode != "constant":
+        if value and mode in _MODES:
+            raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
+        return Resample(_matrices(shape, margins, mode)).apply(input)
+    if not margins:
+        return input.clone()
+    fill = 0.0 if value is None else float(value)
+    if len(margins) <= 2 * KERNEL_AXES:
+        return Resample(_matrices(shape, margins, mode), fill).apply(input)
+    inner = _pad_constant(input, margins[: 2 * KERNEL_AXES], fill)
+    for place in range(KERNEL_AXES, len(_pairs(shape, margins))):
+        pair = margins[2 * place : 2 * place + 2]
+        if pair != (0, 0):
+            rows = inner.flatten(input.ndim - place)
+            inner = _pad_constant(rows, (0, 0, *pair), fill).unflatten(
+                -1, inner.shape[input.ndim - place :]
+            )
+    return inner
+
+
+def _pad_constant(input: Tensor, margins: Sequence[int], value: float) -> Tensor:
+    """``pad`` with a constant around at most three dimensions."""
+    return Resample(_matrices(input.shape, tuple(margins), "constant"), value).apply(input)
+
+
+def _pairs(shape: Sequence[int], margins: Sequence[int]) -> list[tuple[int, int]]:
+    """(before, after) of the padded dimensions, in their order."""
     if len(margins) % 2:
-        raise RuntimeError(f"Padding length must be divisible by 2, got pad={margins}")
+        raise RuntimeError(f"Padding length must be divisible by 2, got pad={list(margins)}")
     dims = len(margins) // 2
-    if dims > input.ndim:
+    if dims > len(shape):
         raise RuntimeError(
             "Padding length should be less than or equal to two times the input dimension but got "
-            f"padding length {len(margins)} and input of dimension {input.ndim}"
+            f"padding length {len(margins)} and input of dimension {len(shape)}"
         )
-    shape = input.shape[input.ndim - dims :]
-    pairs = [(margins[2 * i], margins[2 * i + 1]) for i in reversed(range(dims))]
-    sizes = [n + before + after for n, (before, after) in zip(shape, pairs, strict=True)]
-    if mode == "constant":
-        if any(size < 0 for size in sizes):
-            raise RuntimeError(
-                f"pad: the input size {list(input.shape)}, plus negative padding {margins}, "
-                f"resulted in the negative output size {sizes}"
-            )
-        return _pad_constant(input, shape, pairs, 0.0 if value is None else float(value))
-    _check(input, mode, value, shape, pairs, sizes)
-    axis = _MODES[mode]
-    return Resample([axis(n, *pair) for n, pair in zip(shape, pairs, strict=True)]).apply(input)
+    return [(margins[2 * i], margins[2 * i + 1]) for i in reversed(range(dims))]
 
 
-def _pad_constant(
-    input: Tensor, shape: Sequence[int], pairs: list[tuple[int, int]], value: float
-) -> Tensor:
-    if not pairs:
-        return input.clone()
-    axes = [_constant(n, *pair) for n, pair in zip(shape, pairs, strict=True)]
-    result = Resample(axes[-KERNEL_AXES:], value).apply(input)
-    for i in reversed(range(len(axes) - KERNEL_AXES)):
-        if pairs[i] == (0, 0):
-            continue
-        place = input.ndim - len(axes) + i
-        inner = result.shape[place + 1 :]
-        rows = result.flatten(place + 1)
-        whole = _constant(rows.shape[-1], 0, 0)
-        rows = Resample([axes[i], whole], value).apply(rows)
-        result = rows.unflatten(-1, inner)
-    return result
+@lru_cache(256)
+def _matrices(shape: Sequence[int], margins: tuple[int, ...], mode: str) -> Matrices:
+    pairs = _pairs(shape, margins)
+    own = shape[len(shape) - len(pairs) :]
+    sizes = [n + before + after for n, (before, after) in zip(own, pairs, strict=True)]
+    if mode != "constant":
+        _check(shape, mode, own, pairs, sizes)
+    elif min(sizes) < 0:
+        raise RuntimeError(
+            f"pad: the input size {list(shape)}, plus negative padding {list(margins)}, resulted "
+            f"in the negative output size {sizes}"
+        )
+    axis = _constant if mode == "constant" else _MODES[mode]
+    return Matrices([axis(n, *pair) for n, pair in zip(own, pairs, strict=True)])
 
 
 def _check(
-    input: Tensor,
-    mode: str,
-    value: float | None,
     shape: Sequence[int],
+    mode: str,
+    own: Sequence[int],
     pairs: list[tuple[int, int]],
     sizes: list[int],
 ) -> None:
     """torch's errors of the modes that look at the image."""
     if mode not in _MODES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
-    if value:
-        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     dims = len(pairs)
-    if not 1 <= dims <= KERNEL_AXES or input.ndim - dims not in (1, 2):
+    if not 1 <= dims <= KERNEL_AXES or len(shape) - dims not in (1, 2):
         raise NotImplementedError(
             "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now: pad has "
-            f"{2 * dims} numbers for an input of {input.ndim} dimensions"
+            f"{2 * dims} numbers for an input of {len(shape)} dimensions"
         )
-    if 0 in input.shape[-dims - (mode != "circular") :]:
+    if 0 in shape[-dims - (mode != "circular") :]:
         raise RuntimeError(
-            f"pad: expected an input with optional batch size 0, but got {list(input.shape)}"
+            f"pad: expected an input with optional batch size 0, but got {list(shape)}"
         )
-    for n, (before, after) in zip(shape, pairs, strict=True):
+    for n, (before, after) in zip(own, pairs, strict=True):
         if mode == "reflect" and max(before, after) >= n:
             raise RuntimeError(
                 "Padding size should be less than the corresponding input dimension, but got: "
-                f"padding ({before}, {after}) for a dimension of {n} of input {list(input.shape)}"
+                f"padding ({before}, {after}) for a dimension of {n} of input {list(shape)}"
             )
         if mode == "circular" and max(before, after) > n:
             raise RuntimeError(
@@ -135,6 +145,6 @@ def _check(
             )
     if min(sizes) < 1 - (mode == "circular"):
         raise RuntimeError(
-            f"pad: input of size {list(input.shape)} is too small for the padding; the output "
-            f"would have {sizes}"
+            f"pad: input of size {list(shape)} is too small for the padding; the output would have "
+            f"{sizes}"
         )

@@ -15,7 +15,7 @@ from ..dtypes import int64
 from ..kernels import Array
 from ..ops.elementwise import check_tensor
 from ..ops.pool import AvgPool2d, MaxPool2d, PlaneScatter, WindowMax
-from ..ops.resample import Axis, Resample
+from ..ops.resample import Axis, Matrices, Resample
 from ..tensor import Tensor
 from .sizes import Sizes, sizes_of
 
@@ -244,7 +244,7 @@ def avg_pool3d(
         _means(*each, ceil_mode, count_include_pad, divisor, input.dtype)
         for *each, divisor in zip(input.shape[-3:], kernel, strides, margins, divisors, strict=True)
     ]
-    return Resample(axes).apply(input)
+    return Resample(Matrices(axes)).apply(input)
 
 
 @lru_cache(256)

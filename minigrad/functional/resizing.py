@@ -12,7 +12,7 @@ from typing import Any
 from ..dtypes import dtype as DType
 from ..dtypes import float32
 from ..ops.elementwise import check_tensor
-from ..ops.resample import Axis, Resample
+from ..ops.resample import Axis, Matrices, Resample
 from ..tensor import Tensor
 from .adaptive import adaptive_avg_pool
 
@@ -162,73 +162,87 @@ def interpolate(
     https://pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html
     """
     check_tensor(input, "interpolate")
+    matrices = _matrices(
+        input.shape,
+        input.dtype,
+        tuple(size) if isinstance(size, list) else size,
+        tuple(scale_factor) if isinstance(scale_factor, list) else scale_factor,
+        mode,
+        align_corners,
+        recompute_scale_factor,
+        antialias,
+    )
+    if isinstance(matrices, list):
+        return adaptive_avg_pool(input, matrices)
+    return Resample(matrices).apply(input)
+
+
+@lru_cache(256, typed=True)
+def _matrices(
+    shape: Sequence[int],
+    kind: DType,
+    size: Any,
+    scale_factor: Any,
+    mode: str,
+    align_corners: bool | None,
+    recompute_scale_factor: bool | None,
+    antialias: bool,
+) -> Matrices | list[int]:
+    """The matrices, or for means of windows the sizes; with torch's errors."""
     if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
         raise ValueError(
             "align_corners option can only be set with the interpolating modes: linear | "
             "bilinear | bicubic | trilinear"
         )
-    sizes, scales = _sizes(input, size, scale_factor, recompute_scale_factor, mode)
-    if antialias and not (mode in FILTERS and input.ndim == 4):
+    sizes, scales = _sizes(shape, size, scale_factor, recompute_scale_factor, mode)
+    if antialias and not (mode in FILTERS and len(shape) == 4):
         raise ValueError(
             "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires "
             "a 4-D tensor as input"
         )
-    _check_mode(input, mode, bool(align_corners), antialias)
+    _check_mode(len(shape), mode, bool(align_corners), antialias)
     if mode == "area":
-        return adaptive_avg_pool(input, sizes)
-    if min(input.shape[1:]) < 1 or min(sizes) < 1:
+        return sizes
+    if min(shape[1:]) < 1 or min(sizes) < 1:
         raise RuntimeError(
             "interpolate: Input and output sizes should be greater than 0, but got input "
-            f"{list(input.shape)} and output size {sizes}"
+            f"{list(shape)} and output size {sizes}"
         )
-    axes = _axes(mode, input, sizes, scales, bool(align_corners), antialias)
-    return Resample(axes).apply(input)
-
-
-def _axes(
-    mode: str,
-    input: Tensor,
-    sizes: Sequence[int],
-    scales: Sequence[float | None],
-    align_corners: bool,
-    antialias: bool,
-) -> list[Axis]:
-    triples = list(zip(input.shape[2:], sizes, scales, strict=True))
+    triples = list(zip(shape[2:], sizes, scales, strict=True))
     if mode in ("nearest", "nearest-exact"):
-        return [_nearest(*each, mode != "nearest") for each in triples]
-    kind = input.dtype
+        return Matrices([_nearest(*each, mode != "nearest") for each in triples])
     if not kind.is_floating_point:
         raise NotImplementedError(
             f'interpolate: mode "{mode}" is not implemented for {kind}; convert the input to '
             "float32 first"
         )
     if antialias:
-        return [_filtered(mode, *each, align_corners, kind) for each in triples]
+        return Matrices([_filtered(mode, *each, bool(align_corners), kind) for each in triples])
     build = _cubic if mode == "bicubic" else _linear
-    return [build(*each, align_corners, kind) for each in triples]
+    return Matrices([build(*each, bool(align_corners), kind) for each in triples])
 
 
-def _spread(value: Any, input: Tensor, name: str) -> list:
-    dims = input.ndim - 2
+def _spread(value: Any, shape: Sequence[int], name: str) -> list:
+    dims = len(shape) - 2
     if not isinstance(value, (tuple, list)):
         return [value] * dims
     if len(value) != dims:
         raise ValueError(
             f"Input and {name} must have the same number of spatial dimensions, but got input with "
-            f"spatial dimensions of {list(input.shape[2:])} and {name} of {value}. Please provide "
+            f"spatial dimensions of {list(shape[2:])} and {name} of {value}. Please provide "
             "input tensor in (N, C, d1, d2, ...,dK) format"
         )
     return list(value)
 
 
 def _sizes(
-    input: Tensor, size: Any, scale_factor: Any, recompute: bool | None, mode: str
+    shape: Sequence[int], size: Any, scale_factor: Any, recompute: bool | None, mode: str
 ) -> tuple[list[int], list[float | None]]:
     """The sizes of the result, and the scales that the step is computed from, if they are."""
     if size is not None and scale_factor is not None:
         raise ValueError("only one of size or scale_factor should be defined")
     if size is not None:
-        sizes = _spread(size, input, "output size")
+        sizes = _spread(size, shape, "output size")
         for each in sizes:
             if not hasattr(each, "__index__"):
                 raise TypeError(
@@ -240,25 +254,25 @@ def _sizes(
         return [int(each) for each in sizes], [None] * len(sizes)
     if scale_factor is None:
         raise ValueError("either size or scale_factor should be defined")
-    scales = [float(each) for each in _spread(scale_factor, input, "scale_factor")]
-    sizes = [int(n * scale) for n, scale in zip(input.shape[2:], scales, strict=True)]
+    scales = [float(each) for each in _spread(scale_factor, shape, "scale_factor")]
+    sizes = [int(n * scale) for n, scale in zip(shape[2:], scales, strict=True)]
     if recompute or mode == "area":
         return sizes, [None] * len(sizes)
     return sizes, [scale if scale > 0 else None for scale in scales]
 
 
-def _check_mode(input: Tensor, mode: str, align_corners: bool, antialias: bool) -> None:
-    dims = input.ndim - 2
+def _check_mode(ndim: int, mode: str, align_corners: bool, antialias: bool) -> None:
+    dims = ndim - 2
     known = mode in DIMS or mode in ("nearest", "nearest-exact", "area")
     if dims not in (1, 2, 3) or not known:
         raise NotImplementedError(
-            f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D) for the "
+            f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {ndim}D) for the "
             "modes: nearest | linear | bilinear | bicubic | trilinear | lanczos | area | "
             f"nearest-exact (got {mode})"
         )
     if mode in DIMS and DIMS[mode] != dims:
         raise NotImplementedError(
-            f"Got {input.ndim}D input, but {mode} mode needs {DIMS[mode] + 2}D input"
+            f"Got {ndim}D input, but {mode} mode needs {DIMS[mode] + 2}D input"
         )
     if mode == "lanczos" and align_corners:
         raise ValueError("Lanczos mode does not support align_corners=True")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..functional import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
+from ..functional import fold, pixel_shuffle, pixel_unshuffle, unfold
 from ..tensor import Tensor
 from .conv import Sizes
 from .module import Module
 
-__all__ = ["ChannelShuffle", "Fold", "PixelShuffle", "PixelUnshuffle", "Unfold"]
+__all__ = ["Fold", "PixelShuffle", "PixelUnshuffle", "Unfold"]
 
 
 class Unfold(Module):
@@ -93,17 +93,3 @@ class PixelUnshuffle(Module):
 
     def extra_repr(self) -> str:
         return f"downscale_factor={self.downscale_factor}"
-
-
-class ChannelShuffle(Module):
-    """(N, C, ...) with the channels of `groups` groups by turns."""
-
-    def __init__(self, groups: int) -> None:
-        super().__init__()
-        self.groups = groups
-
-    def forward(self, input: Tensor) -> Tensor:
-        return channel_shuffle(input, self.groups)
-
-    def extra_repr(self) -> str:
-        return f"groups={self.groups}"

@@ -1,9 +1,11 @@
-"""Patches of planes as columns, and back. Each is the other's derivative."""
+"""Elements moved: patches of planes to columns and back, channels to pixels and back. Each is the
+other's derivative."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .. import array as arrays
 from ..autograd.engine import Operation
 from ..kernels import Array, lib, own
 from ..tensor import Tensor
@@ -40,3 +42,49 @@ class Fold(Operation):
 
     def grad_x(self, grad: Tensor) -> Tensor:
         return Unfold(self.kernel, self.geometry).apply(grad)
+
+
+def _reordered(x: Array, parts: Sequence[int], order: Sequence[int], shape: Sequence[int]) -> Array:
+    """A copy of the elements, the dimensions cut in parts, these in another order, and joined."""
+    cut = own(lib.mg_reshape(x, len(parts), parts))
+    strides = arrays.strides_of(cut)
+    moved = arrays.as_strided(
+        cut, [parts[d] for d in order], [strides[d] for d in order], cut.offset
+    )
+    return own(lib.mg_view(own(lib.mg_cast(moved, x.dtype)), len(shape), shape))
+
+
+class PixelShuffle(Operation):
+    """y (N, C, H r, W r) = x (N, C r², H, W), r² channels to squares of pixels;  dx = dy back"""
+
+    __slots__ = ("factor",)
+
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    def forward(self, x: Array) -> Array:
+        r = self.factor
+        n, c, h, w = arrays.shape_of(x)
+        c //= r * r
+        return _reordered(x, [n, c, r, r, h, w], (0, 1, 4, 2, 5, 3), [n, c, h * r, w * r])
+
+    def grad_x(self, grad: Tensor) -> Tensor:
+        return PixelUnshuffle(self.factor).apply(grad)
+
+
+class PixelUnshuffle(Operation):
+    """y (N, C r², H, W) = x (N, C, H r, W r), squares of pixels to channels;  dx = dy back"""
+
+    __slots__ = ("factor",)
+
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    def forward(self, x: Array) -> Array:
+        r = self.factor
+        n, c, h, w = arrays.shape_of(x)
+        h, w = h // r, w // r
+        return _reordered(x, [n, c, h, r, w, r], (0, 1, 3, 5, 2, 4), [n, c * r * r, h, w])
+
+    def grad_x(self, grad: Tensor) -> Tensor:
+        return PixelShuffle(self.factor).apply(grad)

@@ -56,20 +56,40 @@ class Axis:
         return self._transpose
 
 
+class Matrices:
+    """A matrix for each of the last dimensions, ready for the kernel. They are kept by caches too:
+    making the tables takes longer than most uses of them."""
+
+    __slots__ = ("axes", "sizes", "tables", "_transpose")
+
+    def __init__(self, axes: Sequence[Axis]) -> None:
+        self.axes = tuple(axes)  # they own what the tables point to
+        self.sizes = [axis.count for axis in axes]
+        self.tables = pointers([each for axis in axes for each in (axis.index, axis.weights)])
+        self._transpose: Matrices | None = None
+
+    @property
+    def transpose(self) -> Matrices:
+        """The transposed matrices."""
+        if self._transpose is None:
+            self._transpose = Matrices([axis.transpose for axis in self.axes])
+            self._transpose._transpose = self
+        return self._transpose
+
+
 class Resample(Operation):
     """y = x with a matrix along each of its last dimensions, and the fill where a row of one is
     empty;  dx = dy with the transposed matrices"""
 
-    __slots__ = ("axes", "fill")
+    __slots__ = ("fill", "matrices")
 
-    def __init__(self, axes: Sequence[Axis], fill: float = 0.0) -> None:
-        self.axes, self.fill = axes, fill
+    def __init__(self, matrices: Matrices, fill: float = 0.0) -> None:
+        self.matrices, self.fill = matrices, fill
 
     def forward(self, x: Array) -> Array:
-        axes = self.axes
-        tables = pointers([each for axis in axes for each in (axis.index, axis.weights)])
-        sizes = [axis.count for axis in axes]
-        return own(lib.mg_resample(x, len(axes), sizes, tables, self.fill))
+        matrices = self.matrices
+        sizes = matrices.sizes
+        return own(lib.mg_resample(x, len(sizes), sizes, matrices.tables, self.fill))
 
     def grad_x(self, grad: Tensor) -> Tensor:
-        return Resample([axis.transpose for axis in self.axes]).apply(grad)
+        return Resample(self.matrices.transpose).apply(grad)

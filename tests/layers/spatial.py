@@ -153,7 +153,6 @@ FOLDING = [
     Layer(lambda m: m.Fold(5, (3, 2), padding=1, stride=2), ((12, 9),)),
     Layer(lambda m: m.PixelShuffle(2), ((2, 8, 2, 3),)),
     Layer(lambda m: m.PixelUnshuffle(2), ((3, 4, 6),)),
-    Layer(lambda m: m.ChannelShuffle(3), ((2, 6, 2, 3),)),
 ]
 
 LAYERS = [
