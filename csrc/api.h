@@ -220,6 +220,15 @@ int mg_batch_norm(mg_array *input, mg_array *weight, mg_array *bias, mg_array *r
 int mg_batch_norm_backward(mg_array *grad_output, mg_array *input, mg_array *weight, mg_array *mean,
                            mg_array *inverse_std, int training, mg_array **outputs);
 
+/* ---- attention: operands are query (batch..., L, E), key (batch..., S, E), value
+ * (batch..., S, F), and mask and keep (batch..., L, S), of the same dtype, or NULL: mask is added
+ * to the scores and keep multiplies the weights. causal: query i sees keys up to i. outputs: y
+ * (batch..., L, F), and the logarithms of the softmax's sums (batch..., L) ---- */
+int mg_attention(mg_array **operands, double scale, int causal, mg_array **outputs);
+/* outputs: the gradients of query, key and value */
+int mg_attention_backward(mg_array *grad_output, mg_array *log_sums, mg_array **operands,
+                          double scale, int causal, mg_array **outputs);
+
 /* ---- layer, RMS, group and instance normalisation over (N, groups, channels, inner): geometry is
  * groups, channels, inner, and whether the mean is subtracted (if not, inner is 1); weight and bias
  * NULL or groups * channels numbers. outputs: y, mean (N * groups; NULL where it is not

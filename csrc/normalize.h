@@ -1,4 +1,5 @@
-/* The loops of softmax, cross-entropy and the normalisations that an instruction set provides.
+/* The loops of softmax, attention, cross-entropy and the normalisations that an instruction set
+ * provides.
  * Here n >= 1 elements are normalised together: neighbours (rows) or `stride` elements apart, side
  * by side with other such columns. Arrays are of the loop's dtype unless said otherwise. */
 #ifndef MG_NORMALIZE_H
@@ -40,6 +41,18 @@ typedef struct mg_rows_task {
     const void *weight, *bias; /* (groups, n) or NULL */
     void *mean, *inverse_std;  /* (rows), written by the forward pass; mean NULL if not centred */
 } mg_rows_task;
+
+/* A block of attention's scores: rows of `columns` numbers, `stride` apart, which belong to
+ * neighbouring queries. Where causal, row r sees the first visible + r columns. mask is added to
+ * the scaled scores and keep multiplies the weights; each may be NULL. */
+#define MG_ATTENTION_ROWS 64
+typedef struct mg_attention_task {
+    int64_t rows, columns, stride, visible;
+    int causal;
+    double scale;
+    const void *mask, *keep;
+    int64_t mask_stride, keep_stride;
+} mg_attention_task;
 
 typedef struct mg_normalize_loops {
     /* softmax, or log-softmax */
@@ -83,6 +96,12 @@ typedef struct mg_normalize_loops {
     void (*rows_backward[MG_DTYPE_COUNT])(const mg_rows_task *task, const void *x, const void *grad,
                                           int64_t begin, int64_t end, void *grad_input,
                                           void *grad_weight, void *grad_bias);
+    /* Scores become weights; log_sums: the logarithm of each row's sum of exponentials. */
+    void (*attention_weights[MG_DTYPE_COUNT])(const mg_attention_task *task, void *scores,
+                                              void *log_sums);
+    /* Scores become weights, and the gradient of weights becomes that of the unscaled scores. */
+    void (*attention_slopes[MG_DTYPE_COUNT])(const mg_attention_task *task, void *scores,
+                                             void *slopes, const void *log_sums);
 } mg_normalize_loops;
 
 #endif

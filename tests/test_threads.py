@@ -61,6 +61,9 @@ COMPUTATIONS = {
     "broadcast": lambda x: x * x[0] + x[:, :1],
     "matmul": lambda x: x[:257, :509] @ x.t()[:509, :301],
     "softmax": lambda x: x.softmax(0),
+    "attention": lambda x: mg.nn.functional.scaled_dot_product_attention(
+        *x[:960, :64].reshape(3, 8, 40, 64), is_causal=True
+    ),
     "layer norm": lambda x: _gradients(mg.nn.LayerNorm(x.shape[1]), x),
     "group norm": lambda x: _gradients(mg.nn.GroupNorm(4, 8), x[:1000].reshape(125, 8, 709)),
     "indexing": lambda x: x[mg.arange(x.shape[0] - 1, -1, -1)],

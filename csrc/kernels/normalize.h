@@ -260,6 +260,7 @@ static void NAME(softmax_backward_columns)(const void *grad_output, const void *
     }
 }
 
+#include "normalize_attention.h"
 #include "normalize_batch.h"
 #include "normalize_loss.h"
 #include "normalize_rows.h"

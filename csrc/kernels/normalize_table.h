@@ -11,6 +11,8 @@
     .batch_sum_columns = MG_EACH_DTYPE(batch_sum_columns),
     .batch_apply = MG_EACH_DTYPE(batch_apply),
     .batch_backward = MG_EACH_DTYPE(batch_backward),
+    .attention_weights = MG_EACH_DTYPE(attention_weights),
+    .attention_slopes = MG_EACH_DTYPE(attention_slopes),
     .rows_normalize = MG_EACH_DTYPE(rows_normalize),
     .rows_backward = MG_EACH_DTYPE(rows_backward),
 },

@@ -7,6 +7,7 @@ https://pytorch.org/docs/stable/nn.functional.html
 
 from .activation import *
 from .adaptive import *
+from .attention import *
 from .channels import *
 from .conv import *
 from .distances import *
@@ -15,6 +16,7 @@ from .embeddings import *
 from .folding import *
 from .loss import *
 from .margins import *
+from .multihead import *
 from .normalization import *
 from .padding import *
 from .pointwise import *

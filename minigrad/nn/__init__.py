@@ -7,6 +7,7 @@ from . import functional, init, utils
 from .activation import *
 from .adaptive import *
 from .adaptive_softmax import *
+from .attention import *
 from .batchnorm import *
 from .containers import *
 from .conv import *
@@ -27,6 +28,7 @@ from .pointwise_loss import *
 from .pooling import *
 from .rnn import *
 from .sparse import *
+from .transformer import *
 from .upsampling import *
 
 __all__ = ["functional", "init", "utils"]

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import array as arrays
-from ..autograd.engine import Operation
+from ..autograd.engine import MultipleOutputs, Operation
 from ..autograd.views import Alias, AsStrided, geometry_of
 from ..kernels import Array, check, lib, own, pointers
-from ..tensor import Tensor, normalized
+from ..tensor import Tensor, normalized, wrap
 from .elementwise import Cast, check_tensor, into, to_dtype
 
 
@@ -178,6 +178,51 @@ def _joined(handles: Any, count: int, shape: Sequence[int], dim: int) -> Array:
     """An array of that shape, whose rows before `dim` are those of all parts one after the other:
     one launch for any number of parts."""
     return own(lib.mg_join(count, handles, len(shape), shape, math.prod(shape[:dim])))
+
+
+class Split(MultipleOutputs):
+    """Views of x one behind the other along a dimension, of the given lengths, or with `drop` of
+    length 1 and without that dimension;  dx = their dy, joined, zeros for those not used"""
+
+    __slots__ = ("dim", "sizes", "drop", "like")
+    view = True
+
+    def __init__(self, dim: int, sizes: Sequence[int], drop: bool = False) -> None:
+        self.dim, self.sizes, self.drop = dim, sizes, drop
+
+    def name(self) -> str:
+        return "UnbindBackward0" if self.drop else "SplitBackward0"
+
+    def forward(self, x: Array) -> list[Array]:
+        dim = self.dim
+        shape, strides = list(arrays.shape_of(x)), list(arrays.strides_of(x))
+        step, offset = strides[dim], x.offset
+        if self.drop:
+            del shape[dim], strides[dim]
+        views = []
+        for size in self.sizes:
+            if not self.drop:
+                shape[dim] = size
+            views.append(arrays.as_strided(x, shape, strides, offset))
+            offset += size * step
+        self.like = (arrays.shape_of(x), x.dtype)
+        return views
+
+    def count(self, outputs: Sequence[Array]) -> int:
+        return len(outputs)
+
+    def backward(self, grads: Any) -> list[Tensor | None]:
+        shape, kind = self.like
+        parts = []
+        for grad, size in zip(grads, self.sizes, strict=True):
+            if grad is None:
+                sizes = [*shape[: self.dim], size, *shape[self.dim + 1 :]]
+                zero = own(lib.mg_scalar_float(0.0))
+                grad = wrap(own(lib.mg_full(kind, len(sizes), sizes, zero)))
+            elif self.drop:
+                grad = unsqueeze(grad, self.dim)
+            parts.append(grad)
+        return [cat(parts, self.dim)]
 
 
 class Flip(Operation):
@@ -422,7 +467,8 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along a dimension, which is removed."""
     dim = normalized(dim, input.ndim, "unbind")
-    return tuple(select(input, dim, i) for i in range(input.shape[dim]))
+    sizes = [1] * input.shape[dim]
+    return Split(dim, sizes, drop=True).apply(input) if sizes else ()
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -443,10 +489,12 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
                 f"split_with_sizes expects split_sizes to sum exactly to {total} (input tensor's "
                 f"size at dimension {dim}), but got split_sizes={sizes}"
             )
-    starts = [builtins.sum(sizes[:i]) for i in range(len(sizes))]
-    return tuple(
-        narrow(tensor, dim, start, size) for start, size in zip(starts, sizes, strict=True)
-    )
+        if builtins.min(sizes, default=0) < 0:
+            raise RuntimeError(
+                "split_with_sizes expects split_sizes have only non-negative entries, but got "
+                f"{sizes}"
+            )
+    return Split(dim, sizes).apply(tensor) if sizes else ()
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
