@@ -176,8 +176,7 @@ static void NAME(dropout)(const uint64_t *words, int64_t count, uint32_t last, d
                           const void *x, void *y, void *mask) {
     const uint32_t *word = (const uint32_t *)words;
     const T *input = x, kept = (T)scale;
-    T *output = y, *factor = mask;
-#pragma GCC ivdep
+    T *restrict output = y, *restrict factor = mask;
     for (int64_t i = 0; i < count; i++) {
         const T f = word[i] <= last ? kept : 0;
         factor[i] = f;
