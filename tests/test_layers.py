@@ -11,7 +11,6 @@ from layer_table import all_layers, tensors_in
 import minigrad as mg
 from minigrad import nn
 from minigrad.autograd import gradcheck
-from minigrad.kernels import record
 
 LAYERS = all_layers(nn)
 pytestmark = pytest.mark.filterwarnings("ignore:Implicit dimension choice")
@@ -68,33 +67,35 @@ def test_copies_and_state_dicts_compute_the_same(row):
 
 @pytest.mark.parametrize("row", [row for row in LAYERS if row.replay], ids=repr)
 def test_replay_is_eager(row):
-    """A recorded forward and backward pass does on new values what eager does, bit for bit; random
-    numbers come from the same stream."""
+    """Compiled steps of training, then of evaluation, then of training again, do on new values what
+    eager does, bit for bit; random numbers come from the same stream."""
     results = []
-    for replayed in (False, True):
+    for compiled in (False, True):
         module = made(row)
-        inputs = row.tensors(mg)
-        parameters = [p for p in (*inputs, *module.parameters()) if p.requires_grad]
+        parameters = list(module.parameters())
+        optimizer = mg.optim.SGD(parameters, lr=0.01, momentum=0.9) if parameters else None
 
-        def step(module=module, inputs=inputs, parameters=parameters):
-            outputs = [t for t in tensors_in(row.call(module, *inputs)) if t.requires_grad]
-            if not outputs:
-                return []
-            total = sum((each * each).sum() for each in outputs)
-            grads = mg.autograd.grad(total, parameters, allow_unused=True)
-            return [*outputs, *(grad for grad in grads if grad is not None)]
+        def step(*inputs, module=module, optimizer=optimizer):
+            outputs = tensors_in(row.call(module, *inputs))
+            differentiable = [t for t in outputs if t.requires_grad]
+            grads = []
+            if differentiable:
+                total = sum((each * each).sum() for each in differentiable)
+                leaves = [p for p in (*inputs, *module.parameters()) if p.requires_grad]
+                grads = mg.autograd.grad(total, leaves, allow_unused=True)
+                for leaf, grad in zip(leaves, grads, strict=True):
+                    if isinstance(leaf, nn.Parameter):
+                        leaf.grad = grad
+                if optimizer is not None and module.training:
+                    optimizer.step()
+            return [*(t.detach() for t in outputs), *(grad for grad in grads if grad is not None)]
 
-        if replayed:
-            with record() as plan:
-                kept = step()
-        else:
-            kept = step()
-        with mg.no_grad():
-            for tensor, fresh in zip(inputs, row.values(again=1), strict=True):
-                tensor.copy_(mg.tensor(fresh))
-        if replayed:
-            plan.replay()
-        else:
-            kept = step()
-        results.append(values(kept) + [b.numpy().copy() for b in module.buffers()])
+        run = mg.compile(step) if compiled else step
+        kept = []
+        for again, training in enumerate((True, True, True, False, False, True)):
+            module.train(training)
+            kept += values(run(*row.tensors(mg, again=again)))
+            kept += [each.numpy().copy() for each in module.state_dict().values()]
+        results.append(kept)
     assert_same(*results)
+    assert run.recordings

@@ -10,7 +10,7 @@ import pytest
 from op_table import FLOATS, Index, Mask, Real, Row, all_rows, cases, floating, outputs
 
 import minigrad as mg
-from minigrad import kernels, ops
+from minigrad import ops
 from minigrad.autograd import grad, gradcheck, gradgradcheck
 
 ROWS = all_rows()
@@ -222,33 +222,26 @@ def test_special_values(row: Row, dtype: str) -> None:
 
 @each([row for row in ROWS if row.replay])
 def test_replay(row: Row, sample: int) -> None:
-    """A recorded forward and backward pass, replayed on new values, gives a fresh run's bits."""
+    """A compiled forward and backward pass, replayed on new values, gives eager's bits."""
     dtype = "float32" if "float32" in row.dtypes else row.widest
-    leaves = row.tensors(mg, sample, dtype, gradient=row.differentiable)
-    probe = floating(outputs(row.call(mg, *leaves)))
-    rng = np.random.default_rng(3)
-    seeds = [
-        mg.tensor(rng.standard_normal(tuple(y.shape)).astype(str(y.detach().numpy().dtype)))
-        for y in probe
-    ]
 
-    def run(tensors):
+    def run(*tensors):
         results = outputs(row.call(mg, *tensors))
         differentiable = floating(results)
         if not differentiable:
             return list(results)
+        seeds = [y.detach() * 0.75 + 0.5 for y in differentiable]
         gradients = grad(differentiable, floating(tensors), seeds, allow_unused=True)
-        return [*results, *(each for each in gradients if each is not None)]
+        return [*(y.detach() for y in results), *(g for g in gradients if g is not None)]
 
-    with kernels.record() as plan:
-        recorded = run(leaves)
-    other = row.tensors(mg, sample, dtype, gradient=row.differentiable, again=1)
-    with mg.no_grad():
-        for leaf, new in zip(leaves, other, strict=True):
-            leaf.copy_(new)
-    plan.replay()
-    for got, want in zip(recorded, run(other), strict=True):
-        np.testing.assert_array_equal(got.detach().numpy(), want.detach().numpy())
+    compiled = mg.compile(run)
+    for again in range(3):
+        tensors = row.tensors(mg, sample, dtype, gradient=row.differentiable, again=again)
+        found = compiled(*tensors)
+        for got, want in zip(found, run(*tensors), strict=True):
+            assert got.dtype == want.dtype and got.shape == want.shape
+            np.testing.assert_array_equal(got.numpy(), want.numpy())
+    assert len(compiled.recordings) == 1
 
 
 # ---- the table itself ----
