@@ -55,7 +55,7 @@ ROWS = [
         tolerance=256,
     ),
     Row(
-        "F.channel_shuffle",
+        "F.channel_shuffle groups=3",
         lambda m, x: m.nn.functional.channel_shuffle(x, 3),
         [(Real((2, 6, 2)),), (Real((1, 3, 2, 2)),)],
         lambda x: _shuffled(x, 3),
