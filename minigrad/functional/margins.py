@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..dtypes import int64
+from ..kernels import lib
 from ..ops.creation import arange
 from ..ops.elementwise import check_tensor, where
 from ..tensor import Tensor
@@ -140,7 +141,10 @@ def multi_margin_loss(
             f"multi_margin_loss: inconsistent weight size, expected {classes} but got "
             f"{list(weight.shape)}"
         )
-    labels = target.reshape(-1, 1)
+    # A negative label would count from the end: the lookup is to refuse it.
+    labels = target.masked_fill(target < 0, classes).reshape(-1, 1)
+    if not lib.mg_is_recording() and rows and labels.max().item() >= classes:
+        raise RuntimeError(f"multi_margin_loss: target out of range [0, {classes})")
     gaps = (margin - x.gather(1, labels) + x).clamp(min=0)
     losses = gaps if p == 1 else gaps.square()
     if weight is not None:

@@ -141,7 +141,8 @@ def _losses(
         label = labels[:, (arange(places) // 2).clamp(max=labels.shape[1] - 1)]
         # Places beyond a sequence's own hold padding, which may be no class at all.
         used = odd & (place < 2 * lengths.unsqueeze(1))
-        label = where(used, label, blank)
+        # A negative label would count from the end: the lookup is to refuse it.
+        label = where(used, where(label < 0, log_probs.shape[2], label), blank)
     else:
         label = labels.new_zeros(batch, places) + blank
     emitted = log_probs.gather(2, label.unsqueeze(0).expand(steps, batch, places))

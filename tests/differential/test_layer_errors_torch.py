@@ -37,6 +37,8 @@ BAD = {
     "reduction": lambda m: _f(m).smooth_l1_loss(m.ones(3), m.ones(3), reduction="all"),
     "kl reduction": lambda m: _f(m).kl_div(m.ones(3), m.ones(3), reduction="all"),
     "multi margin dtype": lambda m: _f(m).multi_margin_loss(m.ones(2, 3), m.ones(2)),
+    "multi margin range": lambda m: _f(m).multi_margin_loss(m.ones(2, 3), m.tensor([0, 3])),
+    "multi margin negative": lambda m: _f(m).multi_margin_loss(m.ones(2, 3), m.tensor([0, -1])),
     "multi margin p": lambda m: _f(m).multi_margin_loss(m.ones(2, 3), _int(m, 2), p=3),
     "multi margin size": lambda m: _f(m).multi_margin_loss(m.ones(2, 3), _int(m, 3)),
     "multi margin dims": lambda m: _f(m).multi_margin_loss(m.ones(2, 3, 2), _int(m, 2)),
