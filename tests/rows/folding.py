@@ -105,12 +105,4 @@ ROWS = [
         lambda x: _channels(x, 3),
         dtypes=ALL,
     ),
-    Row(
-        "F.channel_shuffle",
-        lambda m, x: m.nn.functional.channel_shuffle(x, 2),
-        [(Real(shape),) for shape in [(2, 6, 3, 2), (1, 4, 3)]],
-        lambda x: np.stack(
-            [x[:, g * x.shape[1] // 2 + i] for i in range(x.shape[1] // 2) for g in (0, 1)], 1
-        ),
-    ),
 ]
