@@ -120,6 +120,10 @@ const char *mg_plan_kernel(mg_plan *plan, int64_t index); /* name of the launch'
 int mg_plan_array_count(mg_plan *plan, int64_t index, int *outputs);
 mg_array *mg_plan_array(mg_plan *plan, int64_t index, int position); /* borrowed; may be NULL */
 int64_t mg_plan_integer(mg_plan *plan, int64_t index, int position);
+/* Which operation of a kernel that has several (plan_text.c): "add", "adam", ...; otherwise "". */
+const char *mg_plan_operation(mg_plan *plan, int64_t index);
+/* Its number when it was recorded, which passes over the plan keep. */
+int64_t mg_plan_recorded(mg_plan *plan, int64_t index);
 int mg_is_recording(void);
 int mg_kernel_count(void);
 const char *mg_kernel_name(int index);
@@ -132,6 +136,11 @@ int mg_isa_supported(int index);  /* ... and whether this processor has them */
 int mg_set_isa(const char *name); /* NULL: the best one */
 int mg_get_num_threads(void);
 int mg_set_num_threads(int count);
+/* What the threads in use reach together, measured for about so many seconds (peak.c): floating
+ * point operations per second of multiply-adds in registers, and bytes read and written per second
+ * by copies that touch so many bytes on each thread. Negative: an error. */
+double mg_peak_flops(int dtype, double seconds);
+double mg_peak_bytes(int64_t bytes, double seconds);
 int mg_processor_limit(void); /* processors that affinity and the control group allow */
 const char *mg_openmp(void);  /* "" without OpenMP, otherwise its version date */
 const char *mg_compiler(void);
@@ -145,6 +154,9 @@ mg_array *mg_binary(int op, mg_array *a, mg_array *b, mg_array *out);
 mg_array *mg_where(mg_array *condition, mg_array *a, mg_array *b);
 /* An expression of fused.def of one to three operands (the others NULL) and up to three numbers. */
 int mg_find_fused(const char *name);
+const char *mg_unary_name(int op);
+const char *mg_binary_name(int op);
+const char *mg_fused_name(int op);
 mg_array *mg_fused(int op, mg_array *a, mg_array *b, mg_array *c, mg_array *out, double p, double q,
                    double r);
 /* The sum of such an expression over all elements, times `scale`: a 0-d array. */
@@ -157,6 +169,7 @@ mg_array *mg_arange(int dtype, mg_array *start, mg_array *step, int64_t count);
 
 /* ---- reductions; `dims` is a bit mask of the dimensions to reduce ---- */
 int mg_find_reduction(const char *name); /* sum prod mean max min any all argmax argmin */
+const char *mg_reduction_name(int op);
 mg_array *mg_reduce(int op, mg_array *a, int dims, int keepdim);
 mg_array *mg_sum_to(mg_array *a, int ndim, const int64_t *shape); /* undoes a broadcast */
 mg_array *mg_softmax(mg_array *a, int dim, int logarithm);
@@ -262,6 +275,7 @@ int mg_recurrent_backward(int mode, int reverse, int needs, mg_array **inputs, m
  * array of 12 in memory, so that a replayed plan sees their changes: form, lr, weight_decay,
  * maximize, decoupled, and the optimizer's own (optimizer_numbers.c). ---- */
 int mg_find_optimizer(const char *name);
+const char *mg_optimizer_name(int form);
 int mg_optimize(int form, int count, mg_array **parameters, mg_array **gradients, mg_array **states,
                 mg_array **counters, mg_array *hyperparameters);
 

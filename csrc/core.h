@@ -104,6 +104,7 @@ void mg_parallel_for(int64_t count, int64_t piece, double nanoseconds, mg_body b
 #include "gemm.h"
 #include "normalize.h"
 #include "optimizer.h"
+#include "peak.h"
 #include "pool2d.h"
 #include "random.h"
 #include "recurrent.h"
@@ -119,6 +120,7 @@ typedef struct mg_isa {
     mg_reduce_loops reduce;
     mg_normalize_loops normalize;
     mg_gemm_loops gemm;
+    mg_peak_loops peak;
     mg_conv_loops conv;
     mg_optimizer_loops optimizer;
     mg_pool2d_loops pool2d;

@@ -56,6 +56,18 @@ int mg_find_fused(const char *name) {
     return mg_fail(MG_VALUE_ERROR, "there is no expression '%s' in fused.def", name);
 }
 
+const char *mg_unary_name(int op) {
+    return op >= 0 && op < MG_UNARY_COUNT ? mg_unary_operations[op].name : NULL;
+}
+
+const char *mg_binary_name(int op) {
+    return op >= 0 && op < MG_BINARY_COUNT ? mg_binary_operations[op].name : NULL;
+}
+
+const char *mg_fused_name(int op) {
+    return op >= 0 && op < MG_FUSED_COUNT ? mg_fused_rows[op].name : NULL;
+}
+
 /* ---- dtypes ---- */
 
 /* As torch writes them in messages. */

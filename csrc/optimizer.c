@@ -195,6 +195,10 @@ int mg_find_optimizer(const char *name) {
     return -1;
 }
 
+const char *mg_optimizer_name(int form) {
+    return form >= 0 && form < MG_OPTIMIZER_COUNT ? mg_optimizers[form].name : NULL;
+}
+
 int mg_optimize(int form, int count, mg_array **parameters, mg_array **gradients, mg_array **states,
                 mg_array **counters, mg_array *hyperparameters) {
     if (form < 0 || form >= MG_OPTIMIZER_COUNT)

@@ -104,8 +104,9 @@ int mg_plan_append(mg_plan *plan, const mg_launch *launch, uint32_t in_place, co
         arrays[i] = launch->arrays[i];
         if (arrays[i]) mg_retain(arrays[i]);
     }
-    mg_plan_entry *added = &plan->entries[plan->count++];
-    *added = (mg_plan_entry){*launch, in_place, writer};
+    mg_plan_entry *added = &plan->entries[plan->count];
+    *added = (mg_plan_entry){*launch, in_place, writer, plan->count};
+    plan->count++;
     added->launch.arrays = arrays;
     return 0;
 }

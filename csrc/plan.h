@@ -8,6 +8,7 @@ typedef struct mg_plan_entry {
     mg_launch launch; /* its array of operands is the plan's own copy */
     uint32_t in_place;
     const char *writer;
+    int64_t recorded; /* its number when it was recorded */
 } mg_plan_entry;
 
 struct mg_plan {

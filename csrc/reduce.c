@@ -271,6 +271,10 @@ int mg_find_reduction(const char *name) {
     return mg_fail(MG_VALUE_ERROR, "there is no reduction named '%s'", name);
 }
 
+const char *mg_reduction_name(int op) {
+    return op >= 0 && op < REDUCTIONS ? reductions[op].name : NULL;
+}
+
 /* torch's dtype of the result, or -1 and an error. */
 static int result_dtype(int op, const mg_array *a) {
     int dtype = a->dtype;

@@ -11,6 +11,7 @@
 
 #if MG_IS_FLOAT
 #include "../kernels/gemm.h"
+#include "../kernels/peak.h"
 #include "../kernels/conv.h"
 #include "../kernels/normalize.h"
 #include "../kernels/optimizer.h"

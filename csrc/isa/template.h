@@ -74,6 +74,7 @@ const mg_isa ISA_NAME(mg_isa) = {
 #define MG_TABLE
 #include "../kernels/elementwise_table.h"
 #include "../kernels/gemm_table.h"
+#include "../kernels/peak_table.h"
 #include "../kernels/conv_table.h"
 #include "../kernels/normalize_table.h"
 #include "../kernels/optimizer_table.h"

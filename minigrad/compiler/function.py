@@ -10,6 +10,7 @@ from typing import Any
 from ..kernels import lib
 from ..nn.module import Module
 from ..tensor import Tensor
+from .plan_text import CompiledPlan
 from .recording import MISS, Recording, UnsteadyError
 from .signature import flatten, key_of, layout_of
 
@@ -128,8 +129,10 @@ class CompiledFunction:
 
     @property
     def plan(self) -> Any:
-        """The plan of the last call; None before the first recording."""
-        return None if self._last is None else self._last.plan
+        """The plan of the last call, a CompiledPlan to print or profile; None before the first
+        recording."""
+        last = self._last
+        return None if last is None else CompiledPlan(last.plan, last.sources)
 
     def __repr__(self) -> str:
         return f"<compiled {_name_of(self.function)}, {len(self.recordings)} recordings>"

@@ -18,6 +18,7 @@ from ..kernels import Plan, check, ffi, lib, own, owning, record, release
 from ..tensor import Tensor, wrap
 from .errors import explained
 from .signature import Leaf, flatten, unflatten
+from .sources import Sources
 from .state import State
 
 MISS = object()  # instead of a result: this recording does not serve the call
@@ -56,7 +57,7 @@ class Recording:
         self.places = [i for i, each in enumerate(tensors) if id(each) not in known]
         versions = [lib.mg_version(each._array) for each in inputs]
         try:
-            with record() as self.plan:
+            with record() as self.plan, Sources(self.plan) as self.sources:
                 args, kwargs = (unflatten(each, inputs) for each in structure)
                 result = function(*args, **kwargs)
                 del args, kwargs

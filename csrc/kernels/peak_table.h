@@ -1,0 +1,2 @@
+/* see ../peak.h */
+.peak = {.of = {{OTHER_NAME(multiply_adds, float32)}, {OTHER_NAME(multiply_adds, float64)}}},
