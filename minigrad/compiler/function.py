@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import sys
 import warnings
 from collections.abc import Callable
 from functools import update_wrapper
@@ -16,6 +18,10 @@ from .signature import flatten, key_of, layout_of
 
 _is_recording = lib.mg_is_recording
 _MOST_UNSTEADY = 8  # calls in a row that could not be recorded, before we say so and give up
+
+# Recordings for calls whose backward pass is still to come; when all are waiting for it, a call
+# runs uncompiled.
+_MOST_BUSY = 4
 
 
 def compile(
@@ -52,6 +58,8 @@ def compile(
         raise ValueError(f"compile: plans must be at least 1, got {plans}")
     if disable:
         return model
+    if isinstance(model, Module):
+        return OptimizedModule(model, plans)
     return CompiledFunction(model, plans)
 
 
@@ -95,12 +103,16 @@ class CompiledFunction:
             key_of(structure[1]),
             tuple([layout_of(each) for each in tensors]),
         )
+        busy = 0
         for recording in self.recordings:
             if recording.key == key and recording.holds():
                 result = recording.run_with(tensors)
                 if result is not MISS:
                     self._use(recording)
                     return result
+                busy += recording.busy()
+        if busy >= _MOST_BUSY:
+            return self.function(*args, **kwargs)
         return self._record(key, structure, tensors)
 
     def _record(self, key: Any, structure: Any, tensors: list[Tensor]) -> Any:
@@ -136,6 +148,88 @@ class CompiledFunction:
 
     def __repr__(self) -> str:
         return f"<compiled {_name_of(self.function)}, {len(self.recordings)} recordings>"
+
+    # A copy compiles its own function (the method of the copied object, say), and records anew.
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
+        return CompiledFunction(copy.deepcopy(self.function, memo), self.plans)
+
+    def __copy__(self) -> CompiledFunction:
+        return CompiledFunction(self.function, self.plans)
+
+    def __reduce__(self) -> Any:
+        name = getattr(self, "__qualname__", "")
+        found: Any = sys.modules.get(getattr(self, "__module__", ""))
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return name  # as functions are pickled: by their name
+        return CompiledFunction, (self.function, self.plans)
+
+
+class OptimizedModule(Module):
+    """A module whose ``forward`` is recorded and replayed; everything else of it is the original's,
+    the submodule ``_orig_mod``. https://pytorch.org/docs/stable/generated/torch.compile.html
+
+    `plan` is the recording of the last call, `recordings` all of them, the last used first."""
+
+    def __init__(self, module: Module, plans: int = 8) -> None:
+        super().__init__()
+        self.__dict__.pop("training")  # the original's, see below
+        super().__setattr__("_orig_mod", module)
+        self.__dict__["forward"] = CompiledFunction(module, plans)
+
+    @property
+    def training(self) -> bool:
+        """Whether the original is in training mode."""
+        return self._orig_mod.training
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self._orig_mod.training = mode
+
+    @property
+    def plan(self) -> Any:
+        """The plan of the last call; None before the first recording."""
+        return self.__dict__["forward"].plan
+
+    @property
+    def recordings(self) -> list[Any]:
+        """All recordings, the last used first."""
+        return self.__dict__["forward"].recordings
+
+    def __getattr__(self, name: str) -> Any:
+        module = self.__dict__.get("_orig_mod")
+        if module is None:
+            raise AttributeError(name)
+        return getattr(module, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(type(self), name) or name in self.__dict__:
+            super().__setattr__(name, value)
+        else:
+            setattr(self._orig_mod, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._orig_mod, name)
+
+    def __len__(self) -> int:
+        return len(self._orig_mod)
+
+    def __iter__(self) -> Any:
+        return iter(self._orig_mod)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._orig_mod[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._orig_mod
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *dir(self._orig_mod)})
+
+    def __reduce__(self) -> Any:
+        return OptimizedModule, (self._orig_mod, self.__dict__["forward"].plans)
 
 
 def _name_of(function: Any) -> str:

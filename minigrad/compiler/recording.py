@@ -2,21 +2,25 @@
 
 A call leaves results, gradients (``tensor.grad``) and changes of memory. The plan repeats what
 happens in memory; results are copied, and the gradients are put where the function left them.
+gradients.py has what happens to results that require gradients.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Sequence
 from os import register_at_fork
 from typing import Any
 
-from .. import array as arrays
-from ..autograd import no_grad
-from ..dtypes import BY_CODE
+from ..autograd import backward, enable_grad, no_grad
+from ..autograd.engine import edge_of
+from ..autograd.views import Alias, AsStrided, geometry_of
 from ..kernels import Plan, check, ffi, lib, own, owning, record, release
 from ..tensor import Tensor, wrap
 from .errors import explained
+from .gradients import Graph, moment
+from .memory import compact, is_compact, static
 from .signature import Leaf, flatten, unflatten
 from .sources import Sources
 from .state import State
@@ -24,7 +28,6 @@ from .state import State
 MISS = object()  # instead of a result: this recording does not serve the call
 
 _call = lib.mg_plan_call
-_handles = {count: ffi.typeof(f"mg_array *[{count}]") for count in range(32)}
 _recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
 
 
@@ -53,8 +56,13 @@ class Recording:
         # Arguments that the function can reach otherwise are what they are; the others are copied
         # into memory of the plan's own.
         self.fixed = [(i, each) for i, each in enumerate(tensors) if id(each) in known]
-        inputs = [each if id(each) in known else _static(each) for each in tensors]
         self.places = [i for i, each in enumerate(tensors) if id(each) not in known]
+        pairs = {i: _static(tensors[i]) for i in self.places}
+        inputs = [pairs[i][0] if i in pairs else each for i, each in enumerate(tensors)]
+        self._loose = [k for k, i in enumerate(self.places) if not is_compact(tensors[i]._array)]
+        self._leaving = ArgumentGradients(self.places, tensors, inputs)
+        edges = [edge_of(each) for each in inputs]
+        since = moment()
         versions = [lib.mg_version(each._array) for each in inputs]
         try:
             with record() as self.plan, Sources(self.plan) as self.sources:
@@ -71,33 +79,46 @@ class Recording:
         found: list[Tensor] = []
         self.result = flatten(result, found)
         del result
-        self._classify(found, inputs)
-        changed = self.state.differences(before)
+        changed = self._classify(found, inputs, since)
+        changed += self.state.differences(before)
+        self._leaving.note(inputs)
         if changed or self.state.fingerprint() != before:
-            first = unflatten(self.result, self._results(found, tensors, copies=False))
-            raise UnsteadyError(first, changed)
-        self._note_gradients(entry_grads, entry_arrays, inputs)
-        self.first = unflatten(self.result, self._results(found, tensors, copies=True))
-        copied = [found[i]._array for i in self._copied]
-        static = [inputs[i]._array for i in self.places]
-        check(lib.mg_plan_bind(self.plan.handle, len(static), static, len(copied), copied))
-        self._input_type = ffi.typeof(f"mg_array *[{max(len(static), 1)}]")
-        self._output_type = ffi.typeof(f"mg_array *[{max(len(copied), 1)}]")
+            self._leaving.deliver(tensors, self._leaving.values())
+            if self.graph is not None:
+                self.graph.join({id(e): edge_of(t) for e, t in zip(edges, tensors, strict=True)})
+            raise UnsteadyError(unflatten(self.result, self._uncopied(found, tensors)), changed)
+        self._note_gradients(entry_grads, entry_arrays)
+        if self.graph is not None:
+            self._note_edges(found, inputs, edges)
         self._static = [inputs[i] for i in self._written]
+        copied = [found[i]._array for i in self._copied]
+        bound = [each for _, each in pairs.values()] + self._leaving.inputs
+        leaving = self._leaving.values()
+        first = [own(lib.mg_cast(each, each.dtype)) for each in copied]
+        self.first = self._finish(first, tensors)
+        self._leaving.deliver(tensors, [own(lib.mg_cast(each, each.dtype)) for each in leaving])
+        self._bind(bound, copied + leaving)
         self._simple = (
             not self._written
             and not self.fixed
+            and not self._loose
+            and not self._leaving
             and len(self._copied) == len(found)
             and structure[0].parts == [Leaf(i) for i in range(len(tensors))]
             and not structure[1].parts
         )
-        self._single = type(self.result) is Leaf
+        self._single = type(self.result) is Leaf and self.graph is None and not self._leaves
         self.count = len(tensors)
-        del found, inputs, copied, static
+        del found, inputs, edges, pairs, copied, bound, first, leaving
         check(lib.mg_plan_pack(self.plan.handle))
         _recordings.add(self)
 
     # ---- the first call ----
+
+    def _bind(self, inputs: list[Any], outputs: list[Any]) -> None:
+        check(lib.mg_plan_bind(self.plan.handle, len(inputs), inputs, len(outputs), outputs))
+        self._output_type = ffi.typeof(f"mg_array *[{max(len(outputs), 1)}]")
+        self._output_count = len(outputs)
 
     def _give_back(self, inputs: list[Tensor], tensors: list[Tensor]) -> None:
         """Brings in-place changes of copied arguments back to the arguments."""
@@ -105,40 +126,99 @@ class Recording:
             with no_grad():
                 tensors[i].detach().copy_(inputs[i].detach())
 
-    def _classify(self, found: list[Tensor], inputs: list[Tensor]) -> None:
-        """What a result is: a new value, to be copied; an argument; or something that exists."""
+    def _classify(self, found: list[Tensor], inputs: list[Tensor], since: int) -> list[str]:
+        """What a result is: a new value, to be copied; an argument or another tensor that exists; a
+        view of one. Returns what cannot be repeated."""
         self._copied: list[int] = []
         self._same: list[tuple[int, int]] = []  # results that are arguments
         self._objects: list[tuple[int, Tensor]] = []
+        self._views: list[tuple[int, View]] = []
+        problems = []
         known = {id(each) for each in self.state.tensors}
+        bases = {_storage(each): each for each in reversed(self.state.tensors)}
+        places = {_storage(inputs[i]): i for i in reversed(self.places)}
         for index, each in enumerate(found):
             argument = next((i for i, one in enumerate(inputs) if one is each), None)
+            place, base = places.get(_storage(each)), bases.get(_storage(each))
             if argument is not None:
                 self._same.append((index, argument))
             elif id(each) in known:
                 self._objects.append((index, each))
-            elif each._requires_grad:
-                raise explained(
-                    NotImplementedError(
-                        "a compiled function cannot return a tensor that requires a gradient yet: "
-                        "call backward() or autograd.grad inside of it, return tensor.detach(), or "
-                        "call it within no_grad()"
-                    )
-                )
+            elif place is not None or base is not None:
+                origin: Any = inputs[place] if place is not None else base
+                if each._requires_grad and (not origin._requires_grad or place in self._written):
+                    problems.append("a view that is returned")
+                self._views.append((index, View(each, origin, place)))
             else:
                 self._copied.append(index)
+        traced = [(k, found[i]) for k, i in enumerate(self._copied) if found[i]._requires_grad]
+        self._linked = [k for k, each in traced if each._node is not None]
+        self._leaves = [k for k, each in traced if each._node is None]
+        roots = [found[self._copied[k]] for k in self._linked]
+        self.graph = Graph(roots, since, self.lock) if roots else None
+        if self.graph is not None and not self.graph.complete:
+            problems.append("the history of a tensor that it does not make")
+        return problems
 
-    def _results(self, found: list[Tensor], tensors: list[Tensor], copies: bool) -> list[Any]:
+    def _uncopied(self, found: list[Tensor], tensors: list[Tensor]) -> list[Any]:
+        """The results of the first call where it was not recorded."""
         results: list[Any] = list(found)
         for index, argument in self._same:
             results[index] = tensors[argument]
-        if copies:
-            for index in self._copied:
-                array = found[index]._array
-                results[index] = wrap(own(lib.mg_cast(array, array.dtype)))
+        for index, view in self._views:
+            if view.place is not None and view.place not in self._written:
+                results[index] = view.of(tensors)
         return results
 
-    def _note_gradients(self, entry: list[Any], arrays: list[Any], inputs: list[Tensor]) -> None:
+    def _note_edges(self, found: list[Tensor], inputs: list[Tensor], edges: list[Any]) -> None:
+        """Where the gradients of a call go: `_edges`, with other things in some `_places_of_ends`:
+        the number of an argument, that of a copied result as text, or a tensor with a history."""
+        graph: Any = self.graph
+        arguments = {id(edges[i]): i for i in self.places}
+        results = {id(found[i]): str(k) for k, i in enumerate(self._copied)}
+        others = {id(e._node): e for e in self.state.tensors if e._requires_grad and e._node}
+        self._edges = list(graph.ends)
+        self._places_of_ends: list[tuple[int, Any]] = []
+        for index, end in enumerate(graph.ends):
+            place = arguments.get(id(end), results.get(id(end), others.get(id(end))))
+            if place is not None:
+                self._places_of_ends.append((index, place))
+                self._edges[index] = None
+        graph.cut([*self.state.tensors, *(inputs[i] for i in self.places)])
+
+    def _link(self, copies: list[Tensor], tensors: Sequence[Tensor]) -> None:
+        """Gives the copies of results that require gradients their history."""
+        edges = list(self._edges)
+        for index, place in self._places_of_ends:
+            if type(place) is int:
+                place = tensors[place]
+            elif type(place) is str:
+                place = copies[int(place)]
+            edges[index] = edge_of(place)
+        self.graph.call(edges).link([copies[k] for k in self._linked])  # type: ignore[union-attr]
+
+    def _finish(self, outputs: list[Any], tensors: Sequence[Tensor]) -> Any:
+        """The result of a call, from the arrays that it copied."""
+        copies = [wrap(each) for each in outputs]
+        for index in self._leaves:
+            copies[index]._requires_grad = True
+        if self.graph is not None:
+            self._link(copies, tensors)
+        results: list[Any] = copies
+        if self._same or self._objects or self._views:
+            count = len(copies) + len(self._same) + len(self._objects) + len(self._views)
+            results = [None] * count
+            for place, index in enumerate(self._copied):
+                results[index] = copies[place]
+            for index, argument in self._same:
+                results[index] = tensors[argument]
+            for index, each in self._objects:
+                results[index] = each
+            for index, view in self._views:
+                results[index] = view.of(tensors)
+        return unflatten(self.result, results)
+
+    def _note_gradients(self, entry: list[Any], arrays: list[Any]) -> None:
         """How gradients have to be before a call, and which tensors they are after it."""
         used = _addresses(self.plan)
         self.exit_grads = self.state.grads()
@@ -152,13 +232,6 @@ class Recording:
         # Gradients that the function neither uses nor sets are none of its business.
         self.sets_grads = not all(a is b for a, b in zip(entry, self.exit_grads, strict=True))
         self._settled = self._fits(self.exit_grads)
-        if any(each._grad is not None for i, each in enumerate(inputs) if i in self.places):
-            raise explained(
-                NotImplementedError(
-                    "a compiled function left a gradient at one of its arguments. Use "
-                    "autograd.grad(loss, argument) and return it, or make the tensor a Parameter"
-                )
-            )
 
     def _fits(self, grads: list[Any]) -> bool:
         for present, wanted in zip(grads, self.grads_before, strict=True):
@@ -178,6 +251,10 @@ class Recording:
         """Whether the function still depends on what it did, and finds gradients as it did."""
         return self.state.unchanged() and self._fits(self.state.grads())
 
+    def busy(self) -> bool:
+        """Whether its memory waits for the backward pass of an earlier call."""
+        return self.graph is not None and self.graph.busy()
+
     def run(self, args: tuple[Any, ...]) -> Any:
         """The short way for a call with tensors alone: the result, or MISS."""
         if not self._simple or len(args) != self.count:
@@ -195,22 +272,32 @@ class Recording:
             return MISS
         outputs = ffi.new(self._output_type)
         with self.lock:
-            status = _call(self.plan.handle, len(given), given, outputs)
+            if self.graph is not None:
+                if self.graph.busy():
+                    return MISS
+                status = _call(self.plan.handle, len(given), given, outputs)
+                if not status:
+                    result = self._finish(self._owned(outputs), args)
+            else:
+                status = _call(self.plan.handle, len(given), given, outputs)
         if status:
             if status > 0:
                 return MISS
             check(status)
         if self.sets_grads and not settled:
             self._set_grads()
+        if self.graph is not None:
+            return result
         if self._single:
             result = _new(Tensor)
             result._array = owning(outputs[0], release)
             result._requires_grad = False
             result._grad = result._node = result._view = result._hooks = None
             return result
-        return unflatten(
-            self.result, [wrap(owning(outputs[i], release)) for i in range(len(self._copied))]
-        )
+        return self._finish(self._owned(outputs), args)
+
+    def _owned(self, outputs: Any) -> list[Any]:
+        return [owning(outputs[i], release) for i in range(self._output_count)]
 
     def run_with(self, tensors: list[Tensor]) -> Any:
         """Replays with these tensors as arguments; the caller has checked that it `holds`."""
@@ -218,8 +305,13 @@ class Recording:
         for index, each in self.fixed:
             if tensors[index] is not each:
                 return MISS
+        for index in self._loose:
+            given[index] = compact(given[index])
+        given += self._leaving.given(tensors)
         outputs = ffi.new(self._output_type)
         with self.lock:
+            if self.graph is not None and self.graph.busy():
+                return MISS
             status = _call(self.plan.handle, len(given), given, outputs)
             if status > 0:
                 return MISS
@@ -228,16 +320,13 @@ class Recording:
                 for index, static in zip(self._written, self._static, strict=True):
                     with no_grad():
                         tensors[index].detach().copy_(static.detach())
+            values = self._owned(outputs)
+            count = len(self._copied)
+            result = self._finish(values[:count], tensors)
         if self.sets_grads:
             self._set_grads()
-        results: list[Any] = [None] * (len(self._copied) + len(self._same) + len(self._objects))
-        for place, index in enumerate(self._copied):
-            results[index] = wrap(owning(outputs[place], release))
-        for index, argument in self._same:
-            results[index] = tensors[argument]
-        for index, each in self._objects:
-            results[index] = each
-        return unflatten(self.result, results)
+        self._leaving.deliver(tensors, values[count:])
+        return result
 
     def _set_grads(self) -> None:
         for leaf, grad in zip(self.state.leaves, self.exit_grads, strict=True):
@@ -247,31 +336,107 @@ class Recording:
 _new = object.__new__
 
 
-def _static(tensor: Tensor) -> Tensor:
-    """A copy in memory of its own, with the same strides where these do not overlap."""
-    array = tensor._array
-    shape, strides = arrays.shape_of(array), arrays.strides_of(array)
-    kind = BY_CODE[array.dtype]
-    if arrays.is_contiguous(array) or _overlaps(shape, strides):
-        copy = arrays.empty(shape, kind)
-    else:
-        extent = 1 + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-        copy = arrays.as_strided(arrays.empty((extent,), kind), shape, strides, 0)
-    check(lib.mg_copy(copy, array))
-    result = wrap(copy)
+class ArgumentGradients:
+    """The gradients that a call finds at its arguments and leaves there."""
+
+    def __init__(self, places: list[int], tensors: list[Tensor], inputs: list[Tensor]) -> None:
+        self._places = places
+        self._found: dict[int, tuple[Tensor, int]] = {}  # by argument: a copy, and its version
+        self._sources: dict[int, Tensor] = {}
+        self.inputs: list[Any] = []
+        for i in places:
+            tensor, grad = tensors[i], tensors[i]._grad
+            inputs[i]._hooks = tensor._hooks
+            if tensor._node is not None:
+                with enable_grad():  # what goes on to its history arrives at a leaf behind it
+                    inputs[i], leaf = Alias().apply(inputs[i]), inputs[i]
+                self._sources[i] = leaf
+            if grad is not None:
+                copy, bound = _static(grad)
+                inputs[i]._grad = copy
+                self._found[i] = (copy, lib.mg_version(copy._array))
+                self.inputs.append(bound)
+        self._hooks = [list(table.values()) for i in places for table in tensors[i]._hooks or ()]
+        self._dropped: list[int] = []
+        self._left: list[tuple[int, Tensor, bool]] = []  # the flag: changed in place
+        self._passed: list[tuple[int, Tensor]] = []  # on, to the history of an argument
+
+    def note(self, inputs: list[Tensor]) -> None:
+        """What the recorded call has left."""
+        for i in self._places:
+            grad = inputs[i]._grad
+            copy, version = self._found.get(i, (None, 0))
+            if grad is None:
+                if copy is not None:
+                    self._dropped.append(i)
+            elif grad is not copy:
+                self._left.append((i, grad, False))
+            elif lib.mg_version(grad._array) != version:
+                self._left.append((i, grad, True))
+            inputs[i]._grad = inputs[i]._hooks = None
+        for i, leaf in self._sources.items():
+            if leaf._grad is not None:
+                self._passed.append((i, leaf._grad))
+                leaf._grad = None
+
+    def __bool__(self) -> bool:
+        return bool(self._found or self._dropped or self._left or self._passed)
+
+    def values(self) -> list[Any]:
+        """Their memory in the plan."""
+        left = [each for _, each, _ in self._left] + [each for _, each in self._passed]
+        return [each._array for each in left]
+
+    def given(self, tensors: list[Any]) -> list[Any]:
+        """The gradients that a call brings along."""
+        return [compact(tensors[i]._grad._array) for i in self._found]
+
+    def deliver(self, tensors: list[Tensor], values: list[Any]) -> None:
+        """Puts values of a call's own where the function left them."""
+        for i in self._dropped:
+            tensors[i]._grad = None
+        for (i, _, in_place), value in zip(self._left, values, strict=False):
+            tensor = tensors[i]
+            if in_place:
+                with no_grad():
+                    tensor._grad.copy_(wrap(value))  # type: ignore[union-attr]
+            else:
+                tensor._grad = wrap(value)
+        for (i, _), value in zip(self._passed, values[len(self._left) :], strict=True):
+            backward(tensors[i], wrap(value))
+
+
+class View:
+    """A result that shows memory of an argument or of a tensor that the function reaches."""
+
+    def __init__(self, result: Tensor, origin: Any, place: int | None) -> None:
+        self.base = None if place is not None else origin
+        self.place = place
+        self.differentiable = result._requires_grad
+        shape, strides, offset = geometry_of(result._array)
+        self.shape, self.strides, self.offset = shape, strides, offset - origin._array.offset
+
+    def of(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The same view in a call with these arguments."""
+        base: Any = self.base if self.place is None else tensors[self.place]
+        geometry = (self.shape, self.strides, base._array.offset + self.offset)
+        view = AsStrided(geometry, geometry_of(base._array))
+        if self.differentiable:
+            return view.apply(base)
+        with no_grad():
+            return view.apply(base)
+
+
+def _storage(tensor: Any) -> int:
+    return int(ffi.cast("intptr_t", tensor._array.storage))
+
+
+def _static(tensor: Tensor) -> tuple[Tensor, Any]:
+    """A copy in the plan's own memory, and the array that a call is copied to."""
+    seen, bound = static(tensor._array)
+    result = wrap(seen)
     result._requires_grad = tensor._requires_grad
-    return result
-
-
-def _overlaps(shape: Any, strides: Any) -> bool:
-    """Whether two indices may share an element."""
-    reach = 1
-    for step, size in sorted(zip(strides, shape, strict=True)):
-        if size > 1:
-            if step < reach:
-                return True
-            reach = step * size
-    return False
+    return result, bound
 
 
 def _addresses(plan: Plan) -> set[int]:

@@ -78,4 +78,10 @@ def layout_of(tensor: Tensor) -> Hashable:
     """What of a tensor decides over the launches it leads to: all but its values."""
     array = tensor._array
     strides = None if is_contiguous(array) else strides_of(array)
-    return (type(tensor), array.dtype, tensor.shape, strides, tensor._requires_grad)
+    layout = (type(tensor), array.dtype, tensor.shape, strides, tensor._requires_grad)
+    grad = tensor._grad
+    if not tensor._requires_grad and grad is None:
+        return layout
+    hooks = [id(hook) for table in tensor._hooks or () for hook in table.values()]
+    told = (tensor._node is None, tuple(hooks))
+    return (*layout, told, None if grad is None else layout_of(grad))
