@@ -111,6 +111,8 @@ int mg_plan_bind(mg_plan *plan, int inputs, mg_array **input, int outputs, mg_ar
 /* Copies the inputs in, runs every launch, and gives copies of the outputs; 1, and nothing done,
  * where an input has another dtype, shape or strides than the one bound. */
 int mg_plan_call(mg_plan *plan, int inputs, mg_array **input, mg_array **output);
+/* Makes the plan shorter, see csrc/plan_optimize.c; what a replay leaves has the same bits. */
+int mg_plan_optimize(mg_plan *plan);
 int mg_plan_pack(mg_plan *plan); /* shares memory among the results that only the plan sees */
 int mg_plan_profile(mg_plan *plan,
                     double *seconds); /* runs it, and gives the time of each launch */

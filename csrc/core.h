@@ -31,7 +31,7 @@ struct mg_storage {
     const char *last_writer;
     int64_t owner; /* of wrapped memory */
     int64_t plan;  /* the plan during whose recording it was made, 0: none */
-    int known;     /* to that plan: 1 first written by a launch, 2 first by the host */
+    int known;     /* to that plan, see plan.h: first written by a launch, or by the host, ... */
 };
 
 mg_storage *mg_storage_new(int64_t bytes);

@@ -78,16 +78,34 @@ int mg_plan_prepare(mg_plan *plan, const mg_launch *launch, uint32_t in_place) {
         if (!array || array->storage->plan != plan->id || !array->storage->bytes) continue;
         if (array->storage->known) {
             /* A constant of the host that is only now written to. */
-            if (array->storage->known == 2 && is_written(launch, i, in_place)) {
-                array->storage->known = 1;
+            if (array->storage->known == MG_KNOWN_FILLED && is_written(launch, i, in_place)) {
+                array->storage->known = MG_KNOWN_WRITTEN;
                 if (append_restore(plan, array)) return -1;
             }
             continue;
         }
-        array->storage->known = overwrites(launch, i, in_place) ? 1 : 2;
-        if (array->storage->known == 2) i--; /* look again: it may be written right now */
+        array->storage->known =
+            overwrites(launch, i, in_place) ? MG_KNOWN_WRITTEN : MG_KNOWN_FILLED;
+        if (array->storage->known == MG_KNOWN_FILLED)
+            i--; /* look again: it may be written right now */
     }
     return 0;
+}
+
+/* Elementwise entries leave the numbers that they do not use as they are on the stack. */
+static void clear_unused(mg_launch *launch) {
+    switch (launch->kernel) {
+    case MG_KERNEL_unary:
+    case MG_KERNEL_binary:
+    case MG_KERNEL_where:
+    case MG_KERNEL_copy:
+    case MG_KERNEL_arange: memset(launch->scalars, 0, sizeof launch->scalars); break;
+    case MG_KERNEL_fused:
+        memset(launch->scalars + 3, 0, (MG_MAX_SCALARS - 3) * sizeof *launch->scalars);
+        break;
+    default: return;
+    }
+    memset(launch->integers + 2, 0, (MG_MAX_INTEGERS - 2) * sizeof *launch->integers);
 }
 
 int mg_plan_append(mg_plan *plan, const mg_launch *launch, uint32_t in_place, const char *writer) {
@@ -105,9 +123,10 @@ int mg_plan_append(mg_plan *plan, const mg_launch *launch, uint32_t in_place, co
         if (arrays[i]) mg_retain(arrays[i]);
     }
     mg_plan_entry *added = &plan->entries[plan->count];
-    *added = (mg_plan_entry){*launch, in_place, writer, plan->count};
+    *added = (mg_plan_entry){*launch, in_place, writer, plan->count, 0};
     plan->count++;
     added->launch.arrays = arrays;
+    clear_unused(&added->launch);
     return 0;
 }
 
@@ -121,6 +140,17 @@ static void release_entry(mg_plan_entry *entry) {
     for (int a = 0; a < entry->launch.count; a++)
         if (entry->launch.arrays[a]) mg_release(entry->launch.arrays[a]);
     free(entry->launch.arrays);
+}
+
+void mg_plan_compact(mg_plan *plan) {
+    int64_t kept = 0;
+    for (int64_t i = 0; i < plan->count; i++) {
+        if (plan->entries[i].dropped)
+            release_entry(&plan->entries[i]);
+        else
+            plan->entries[kept++] = plan->entries[i];
+    }
+    plan->count = kept;
 }
 
 void mg_plan_truncate(mg_plan *plan, int64_t count) {

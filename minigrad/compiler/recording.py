@@ -110,6 +110,7 @@ class Recording:
         self._single = type(self.result) is Leaf and self.graph is None and not self._leaves
         self.count = len(tensors)
         del found, inputs, edges, pairs, copied, bound, first, leaving
+        check(lib.mg_plan_optimize(self.plan.handle))
         check(lib.mg_plan_pack(self.plan.handle))
         _recordings.add(self)
 
