@@ -71,7 +71,14 @@ class State:
                     f"compile: more than {_MOST_OBJECTS} objects can be reached from the function. "
                     "Pass it what it needs as arguments, or as attributes of a smaller object"
                 )
-        self.leaves = [e for e in self.tensors if e._requires_grad and e._node is None]
+        # What may have a gradient; optimizers use those of frozen parameters too.
+        given = {id(p) for o in self.optimizers for g in o.param_groups for p in g["params"]}
+        self.leaves = [
+            each
+            for each in self.tensors
+            if each._node is None
+            and (each._requires_grad or each._grad is not None or id(each) in given)
+        ]
         self.note()
 
     # ---- walking ----
