@@ -1,7 +1,9 @@
-"""The cases of steps.py, and the process that runs them: `python cases.py LIBRARY THREADS`.
+"""The cases of steps.py and compiled.py, and the process that runs them: `python cases.py LIBRARY
+THREADS`. A library is minigrad, torch, numpy, jax, "minigrad compiled" or "torch compiled".
 
-minigrad and torch share the code of a case, as they share the API; NumPy's is written by hand.
-The process reads commands, one line of JSON each, and answers each with the times of a block.
+minigrad and torch share the code of a case, as they share the API; NumPy's is written by hand, and
+JAX's is jax_steps.py. The process reads commands, one line of JSON each, and answers each with the
+time of the first call and the times of a block.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import loops
 import numpy
 from networks import NETWORKS, Network, adam, training_step
 
@@ -44,9 +47,20 @@ GOALS = {name: network.goal for name, network in NETWORKS.items()}
 GOALS |= {FORWARD: 1 / 0.6, BACKWARD: 1 / 0.6}
 
 
+# The cases of compiled.py, and the time of the best peer over minigrad's that is wanted at least.
+COMPILED = {name: 5.0 if network.goal == 2.0 else 2.0 for name, network in NETWORKS.items()}
+COMPILED |= dict.fromkeys([*loops.INFERENCE, loops.DQN, loops.PINN], 2.0)
+# Libraries that take long to compile a step, which is then kept for all blocks of a process.
+SLOW_TO_COMPILE = ("jax", "torch compiled")
+
+
 def supports(library: str, name: str) -> bool:
-    """Whether the library has that case: NumPy by hand has the MLPs."""
-    return library != "numpy" or (name in NETWORKS and bool(NETWORKS[name].sizes))
+    """Whether the library has that case."""
+    if library == "numpy":  # by hand: the MLPs
+        case = loops.INFERENCE[name][0] if name in loops.INFERENCE else name
+        return case in NETWORKS and bool(NETWORKS[case].sizes)
+    # torch.compile refuses second derivatives, and the loop gains nothing that its steps do not.
+    return library != "torch compiled" or name not in (loops.DQN, loops.PINN)
 
 
 # ---- minigrad and torch ----
@@ -166,46 +180,103 @@ def _numpy_sgd(theta: Any, gradient: Any, work: Any) -> Callable[[], None]:
 # ---- the process ----
 
 
-def make_step(library: str, lib: Any, name: str, seed: int) -> tuple[Callable[[], Any], int]:
-    """What is to be timed, and how often it runs between two looks at the clock."""
+def numpy_inference(name: str, seed: int) -> Callable[[], Any]:
+    """The forward pass of an MLP in NumPy."""
+    case, batch = loops.INFERENCE[name]
+    network, generator = NETWORKS[case], numpy.random.default_rng(seed)
+    layers = [
+        (generator.uniform(-1, 1, (i, o)).astype(numpy.float32) * i**-0.5, numpy.zeros(o, "f"))
+        for i, o in itertools.pairwise(network.sizes)
+    ]
+    inputs = network.data(generator)[0][:batch]
+
+    def forward() -> numpy.ndarray:
+        x = inputs
+        for weight, bias in layers[:-1]:
+            x = x @ weight
+            x += bias
+            numpy.maximum(x, 0, out=x)
+        weight, bias = layers[-1]
+        return x @ weight + bias
+
+    return forward
+
+
+class Step(NamedTuple):
+    """What is to be timed, how often it runs between two looks at the clock, and what waits until
+    all is done, for a library that returns earlier."""
+
+    run: Callable[[], Any]
+    repeats: int = 1
+    wait: Callable[[], Any] | None = None
+
+
+def make_step(library: str, lib: Any, name: str, seed: int) -> Step:
+    """The step of a case in a library; `lib` is its module."""
+    compiled = library.endswith(" compiled")
+    if library == "jax":
+        run, wait = importlib.import_module("jax_steps").step_of(name, seed)
+        return Step(run, 4, wait)
+    if library == "numpy":
+        if name in loops.INFERENCE:
+            return Step(numpy_inference(name, seed))
+        return Step(numpy_step(NETWORKS[name], seed))
     if name in NETWORKS:
-        if library == "numpy":
-            return numpy_step(NETWORKS[name], seed), 1
-        return training_step(lib, NETWORKS[name], seed), 1
+        return Step(training_step(lib, NETWORKS[name], seed, compiled))
+    if name in loops.INFERENCE:
+        return Step(loops.inference(lib, name, seed, compiled))
+    if name in (loops.DQN, loops.PINN):
+        return Step((loops.dqn if name == loops.DQN else loops.pinn)(lib, seed, compiled))
     kind, operation = name.split(": ")
-    return operation_step(lib, operation, kind == BACKWARD), 50
+    return Step(operation_step(lib, operation, kind == BACKWARD), 50)
 
 
-def block(step: Callable[[], Any], repeats: int, seconds: float) -> list[float]:
-    """Times of the step, until `seconds` are over."""
-    for _ in range(WARM_UP):
-        step()
+def block(step: Step, seconds: float) -> dict[str, Any]:
+    """The time of the first call, and times of the step until `seconds` are over."""
     clock = time.perf_counter
+    wait = step.wait or (lambda: None)
+    run, indices = step.run, range(step.repeats)
+    begin = clock()
+    run()
+    wait()
+    first = clock() - begin
+    for _ in range(WARM_UP - 1):
+        run()
+    wait()
     times: list[float] = []
     end = clock() + seconds
-    indices = range(repeats)
     while not times or clock() < end:
         begin = clock()
         for _ in indices:
-            step()
-        times.append((clock() - begin) / repeats)
-    return times
+            run()
+        wait()
+        times.append((clock() - begin) / step.repeats)
+    return {"first": first, "times": times}
+
+
+def facts_of(library: str, lib: Any, threads: int) -> dict[str, Any]:
+    """What the library is, after it was told how many threads to use."""
+    if library not in ("numpy", "jax"):
+        lib.set_num_threads(threads)
+    facts = {"version": lib.__version__}
+    if lib.__name__ == "minigrad":
+        facts["instruction set"] = importlib.import_module("minigrad.kernels").isa()
+    return facts
 
 
 def main() -> None:
     """Answers commands until standard input ends."""
     library, threads = sys.argv[1], int(sys.argv[2])
-    lib = importlib.import_module(library)
-    facts = {"version": lib.__version__}
-    if library != "numpy":
-        lib.set_num_threads(threads)
-    if library == "minigrad":
-        facts["instruction set"] = importlib.import_module("minigrad.kernels").isa()
-    print(json.dumps(facts), flush=True)
+    lib = importlib.import_module(library.split()[0])
+    print(json.dumps(facts_of(library, lib, threads)), flush=True)
+    kept: dict[str, Step] = {}
     for turn, line in enumerate(sys.stdin):
         command = json.loads(line)
-        step, repeats = make_step(library, lib, command["case"], turn)
-        print(json.dumps(block(step, repeats, command["seconds"])), flush=True)
+        name = command["case"]
+        step = kept.get(name) or make_step(library, lib, name, turn)
+        if library in SLOW_TO_COMPILE:
+            kept[name] = step
+        print(json.dumps(block(step, command["seconds"])), flush=True)
 
 
 if __name__ == "__main__":

@@ -204,8 +204,10 @@ NETWORKS = {
 }
 
 
-def training_step(lib: Any, network: Network, seed: int) -> Callable[[], None]:
-    """One training step with a fresh network."""
+def training_step(
+    lib: Any, network: Network, seed: int, compiled: bool = False
+) -> Callable[[], Any]:
+    """One training step with a fresh network; `compiled` by the library's own `compile`."""
     lib.manual_seed(seed)
     net = network.build(lib)
     criterion = lib.nn.CrossEntropyLoss()
@@ -213,9 +215,12 @@ def training_step(lib: Any, network: Network, seed: int) -> Callable[[], None]:
     arrays = network.data(numpy.random.default_rng(seed))
     inputs, labels = (lib.from_numpy(array) for array in arrays)
 
-    def step() -> None:
+    def step(x: Any, y: Any) -> Any:
         optimizer.zero_grad()
-        criterion(net(inputs), labels).backward()
+        loss = criterion(net(x), y)
+        loss.backward()
         optimizer.step()
+        return loss.detach()
 
-    return step
+    step = lib.compile(step) if compiled else step
+    return lambda: step(inputs, labels)

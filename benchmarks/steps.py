@@ -1,6 +1,6 @@
 """Training steps and small operations: minigrad beside torch (eager) and NumPy by hand, in one run.
 
-    python benchmarks/steps.py [--quick] [--json FILE] [--only NAME ...]
+    python benchmarks/steps.py [--quick] [--json FILE] [--markdown FILE] [--only NAME ...]
 
 Every library runs in processes of its own, one for each number of threads, so that no two OpenMP
 runtimes meet in a process. The processes take turns: in every round each of them times a short
@@ -40,6 +40,8 @@ class Worker:
         self.library, self.threads = library, threads
         variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         environment = os.environ | dict.fromkeys(variables, str(threads))
+        if library == "jax":
+            environment["NPROC"] = str(threads)  # what the sizes of its pools follow
         command = [sys.executable, cases.__file__, library, str(threads)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -52,8 +54,9 @@ class Worker:
             raise SystemExit(f"the {self.library} process ended with {self._process.wait()}")
         return json.loads(line)
 
-    def block(self, name: str, seconds: float) -> list[float]:
-        """The time of each step, in seconds, of a block that takes about `seconds`."""
+    def block(self, name: str, seconds: float) -> dict[str, Any]:
+        """The time of each step, in seconds, of a block that takes about `seconds` ("times"), and
+        that of the first call ("first")."""
         print(json.dumps({"case": name, "seconds": seconds}), file=self._process.stdin, flush=True)
         return self._receive()
 
@@ -85,9 +88,13 @@ def machine() -> dict[str, Any]:
 
 
 def measure(
-    workers: Sequence[Worker], names: Sequence[str], rounds: int, seconds: float
+    workers: Sequence[Worker],
+    names: Sequence[str],
+    rounds: int,
+    seconds: float,
+    firsts: dict[tuple[str, str, int], list[float]] | None = None,
 ) -> dict[tuple[str, str, int], list[float]]:
-    """The times of all steps, by case, library and threads."""
+    """The times of all steps, by case, library and threads; those of first calls to `firsts`."""
     times: dict[tuple[str, str, int], list[float]] = {}
     for turn in range(rounds):
         order = workers if turn % 2 == 0 else list(reversed(workers))
@@ -95,8 +102,11 @@ def measure(
             for worker in order:
                 if cases.supports(worker.library, name):
                     time.sleep(PAUSE)
-                    block = worker.block(name, seconds)
-                    times.setdefault((name, worker.library, worker.threads), []).extend(block)
+                    found = worker.block(name, seconds)
+                    key = (name, worker.library, worker.threads)
+                    times.setdefault(key, []).extend(found["times"])
+                    if firsts is not None:
+                        firsts.setdefault(key, []).append(found["first"])
         print(f"\rround {turn + 1} of {rounds}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return times
@@ -177,11 +187,35 @@ def table(rows: Sequence[dict[str, Any]], libraries: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def heading(facts: dict[str, Any]) -> list[str]:
+    """The machine and the libraries, in lines."""
+    lines = [
+        f"{facts['processor']}, {facts['processors']} processors, {facts['system']}",
+        f"load at the start {facts['load']:.1f}, Python {facts['python']}",
+    ]
+    for library, fact in facts["libraries"].items():
+        lines.append(f"{library}: " + ", ".join(f"{name} {value}" for name, value in fact.items()))
+    return lines
+
+
+def put_into_page(path: Path, script: str, text: str) -> None:
+    """Writes the text between the two markers of that script in a Markdown file."""
+    begin, end = f"<!-- begin {script} -->", f"<!-- end {script} -->"
+    page = path.read_text(encoding="utf-8")
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise SystemExit(f"{path} must hold {begin} and {end} once each")
+    before, rest = page.split(begin)
+    after = rest.split(end)[1]
+    content = f"{before}{begin}\n```text\n{text}\n```\n{end}{after}"
+    path.write_text(content, encoding="utf-8")
+
+
 def main() -> int:
     """Runs the benchmark and prints the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few seconds: rough figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all medians there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also into that page")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="cases whose name contains one")
     parser.add_argument("--rounds", type=int, help="default: 30, with --quick 3")
     options = parser.parse_args()
@@ -203,11 +237,10 @@ def main() -> int:
         worker.close()
     rows = evaluate(times, names)
     rows += groups(rows)
-    print(f"{facts['processor']}, {facts['processors']} processors, {facts['system']}")
-    print(f"load at the start {facts['load']:.1f}, Python {facts['python']}")
-    for library, fact in facts["libraries"].items():
-        print(library, ", ".join(f"{name} {value}" for name, value in fact.items()))
-    print("\n" + table(rows, libraries))
+    text = "\n".join([*heading(facts), "", table(rows, libraries)])
+    print(text)
+    if options.markdown:
+        put_into_page(options.markdown, "steps.py", text)
     if options.json:
         options.json.write_text(json.dumps(facts | {"rows": rows}, indent=2) + "\n")
     return 0
