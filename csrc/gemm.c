@@ -69,6 +69,8 @@ static void packed_columns(int dtype, const mg_gemm_problem *problem, int64_t fi
             .c_row = problem->c_row,
             .packed = 1,
             .accumulate = problem->accumulate || b > 0,
+            .finish = b + 1 < blocks ? MG_FINISH_NONE : problem->finish,
+            .mask = advance(problem->mask, first, size),
         };
         mg_active_isa->gemm.of[INDEX(dtype)].block(&block);
         p += k;
@@ -99,6 +101,8 @@ int mg_gemm_serial(int dtype, const mg_gemm_problem *problem) {
             .bias = problem->bias,
             .c = problem->c,
             .c_row = problem->c_row,
+            .finish = problem->finish,
+            .mask = problem->mask,
         };
         mg_active_isa->gemm.of[INDEX(dtype)].block(&block);
         return 0;
@@ -154,6 +158,8 @@ void mg_gemm_packed(int dtype, const mg_gemm_problem *problem) {
             .c_row = problem->c_row,
             .packed = 1,
             .accumulate = problem->accumulate || block > 0,
+            .finish = block + 1 < blocks ? MG_FINISH_NONE : problem->finish,
+            .mask = problem->mask,
         };
         mg_active_isa->gemm.of[INDEX(dtype)].block(&part);
         packed += mg_gemm_packed_bytes(dtype, k, problem->n);
@@ -185,6 +191,7 @@ static void run_pieces(void *context, int64_t begin, int64_t end) {
         part.b = advance(whole->b, j * whole->b_column, size);
         part.bias = advance(whole->bias, j, size);
         part.c = (char *)whole->c + (i * whole->c_row + j) * size;
+        part.mask = advance(whole->mask, i * whole->c_row + j, size);
         if (mg_gemm_serial(cut->dtype, &part)) __atomic_store_n(&cut->failed, 1, __ATOMIC_RELAXED);
     }
 }
@@ -223,6 +230,7 @@ static mg_gemm_problem product_of(const batch *many, int64_t index) {
     one.a = advance(one.a, many->offsets[index][0], size);
     one.b = advance(one.b, many->offsets[index][1], size);
     one.c = (char *)one.c + many->offsets[index][2] * size;
+    one.mask = advance(one.mask, many->offsets[index][2], size);
     return one;
 }
 

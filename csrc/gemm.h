@@ -4,6 +4,14 @@
 #ifndef MG_GEMM_H
 #define MG_GEMM_H
 
+/* What happens to an element of C, x, when its sum is complete; y is the element of `mask` at its
+ * place. The same expressions as those of relu and relu_backward in elementwise.def. */
+enum mg_gemm_finish {
+    MG_FINISH_NONE,
+    MG_FINISH_RELU,         /* x < 0 ? 0 : x */
+    MG_FINISH_RELU_BACKWARD /* y <= 0 ? 0 : x */
+};
+
 /* C (m, n) = A (m, k) B (k, n) + bias (n), bias may be NULL. */
 typedef struct mg_gemm_problem {
     int64_t m, n, k;
@@ -15,6 +23,8 @@ typedef struct mg_gemm_problem {
     void *c;
     int64_t c_row;
     int accumulate; /* C += A B; without bias */
+    enum mg_gemm_finish finish;
+    const void *mask; /* laid out like C */
 } mg_gemm_problem;
 
 /* The same with B cut in panels of `columns` columns, ready for the micro-kernel: element (p, j) of
@@ -31,6 +41,8 @@ typedef struct mg_gemm_block {
     int64_t c_row;
     int packed;
     int accumulate;
+    enum mg_gemm_finish finish;
+    const void *mask;
 } mg_gemm_block;
 
 typedef struct mg_gemm_loops {

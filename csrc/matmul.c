@@ -210,6 +210,8 @@ static void batch_offsets(const mg_array *out, const matrices *left, const matri
     }
 }
 
+/* arrays: out, a, b, bias or NULL, mask of the finish where it has one. integers: which of a and b
+ * are transposed, enum mg_gemm_finish (plan_fold.c; of floating dtypes, out contiguous). */
 int mg_run_matmul(const mg_launch *launch) {
     const mg_array *out = launch->arrays[0], *a = launch->arrays[1], *b = launch->arrays[2];
     const mg_array *bias = launch->arrays[3];
@@ -230,6 +232,8 @@ int mg_run_matmul(const mg_launch *launch) {
         .bias = bias ? bias->data : NULL,
         .c = out->data,
         .c_row = right.columns,
+        .finish = (enum mg_gemm_finish)launch->integers[2],
+        .mask = launch->count > 4 ? launch->arrays[4]->data : NULL,
     };
     if (count > 1 && right.batch_dims == 0 && rows_fold(&left)) {
         problem.m = count * left.rows;

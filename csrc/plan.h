@@ -65,6 +65,7 @@ void mg_plan_compact(mg_plan *plan);
 int mg_plan_drop_constants(mg_plan *plan);
 int mg_plan_drop_repeated(mg_plan *plan);
 int mg_plan_drop_dead(mg_plan *plan);
+int mg_plan_fold(mg_plan *plan);
 int mg_plan_reuse(mg_plan *plan);
 
 mg_plan *mg_plan_current(void); /* being recorded on this thread, or NULL */

@@ -20,6 +20,11 @@ const char *mg_plan_operation(mg_plan *plan, int64_t index) {
     case MG_KERNEL_optimizer_step: name = mg_optimizer_name((int)integers[1]); break;
     case MG_KERNEL_recurrent:
     case MG_KERNEL_recurrent_backward: name = recurrent[integers[0] & 3]; break;
+    case MG_KERNEL_matmul:
+        name = integers[2] == MG_FINISH_RELU            ? "+ relu"
+               : integers[2] == MG_FINISH_RELU_BACKWARD ? "+ relu_backward"
+                                                        : NULL;
+        break;
     case MG_KERNEL_softmax:
     case MG_KERNEL_softmax_backward: name = integers[1] ? "log" : NULL; break;
     default: break;

@@ -182,3 +182,75 @@ def test_memory_is_taken_over():
     compiled(x)
     assert compiled.plan.bytes()[0] < 2 * 4 * 100 * 100
     assert same(compiled(x), x.exp().log().tanh().sigmoid() + 1)
+
+
+def product_then_relu(x, w, bias):
+    return nn.functional.linear(x, w, bias).relu()
+
+
+def product_then_relu_backward(x, w, bias):
+    """The product's mask is the output of a relu."""
+    y = nn.functional.linear(x, w, bias)
+    v = x.detach().requires_grad_()
+    (grad,) = mg.autograd.grad(nn.functional.linear(v.relu(), w).sum(), v)
+    hidden = x.detach().requires_grad_()
+    (through,) = mg.autograd.grad((nn.functional.linear(hidden.relu(), w) * y).sum(), hidden)
+    return grad, through, y
+
+
+def product_read_twice(x, w, bias):
+    y = nn.functional.linear(x, w, bias)
+    return y.relu(), y
+
+
+PRODUCTS = [
+    # rows, k, columns: every kernel of the product, and edges of their blocks
+    (32, 64, 64), (1, 8, 5), (2, 70, 40), (5, 9, 2), (40, 3, 1), (13, 17, 33), (50, 700, 37),
+    (3, 1, 4), (0, 3, 4), (49, 40, 300), (4, 0, 5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("function", [product_then_relu, product_then_relu_backward])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows, k, columns", PRODUCTS)
+def test_relu_in_a_product(function, dtype, rows, k, columns):
+    compiled = mg.compile(function)
+    generator = np.random.default_rng(0)
+    for _ in range(2):
+        x, w, b = (
+            generator.standard_normal(shape).astype(dtype)
+            for shape in ((rows, k), (columns, k), (columns,))
+        )
+        x.reshape(-1)[:3] = (np.nan, np.inf, -0.0)[: x.size]
+        arguments = [mg.tensor(each) for each in (x, w, b)]
+        wanted, found = function(*arguments), compiled(*arguments)
+        if not isinstance(wanted, tuple):
+            wanted, found = (wanted,), (found,)
+        assert all(same(p, q) for p, q in zip(wanted, found, strict=True))
+    if function is product_then_relu and rows:
+        assert compiled.plan.kernels() == ["matmul"]
+
+
+def test_a_product_that_is_read_stays():
+    compiled = mg.compile(product_read_twice)
+    arguments = tensor(5, 6), tensor(7, 6, seed=1), tensor(7, seed=2)
+    for _ in range(2):
+        wanted, found = product_read_twice(*arguments), compiled(*arguments)
+        assert all(same(p, q) for p, q in zip(wanted, found, strict=True))
+    assert compiled.plan.kernels() == ["matmul", "unary"]
+
+
+def test_a_perceptron_has_no_relu_left():
+    mg.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    optimizer = mg.optim.Adam(model.parameters())
+
+    @mg.compile
+    def step(x, y):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    for _ in range(3):
+        step(tensor(5, 6), mg.tensor([0, 1, 2, 1, 0]))
+    assert not {"unary", "binary", "copy"} & set(step.plan.kernels())

@@ -44,6 +44,8 @@ typedef struct gemm_tile {
     int64_t c_row, c_second;
     const int64_t *offsets; /* of the k rows of B or the rows of C */
     enum gemm_start start;
+    enum mg_gemm_finish finish;
+    const void *mask; /* laid out like C */
 } gemm_tile;
 #endif
 
@@ -65,6 +67,25 @@ INLINE void NAME(gemm_start)(const int rows, const int vectors, const gemm_tile 
                         : tile->start == START_BIAS
                             ? NAME(load)(bias + j * tile->c_second)
                             : NAME(load)(c + i * tile->c_row + j * tile->c_second);
+    }
+}
+
+/* What becomes of complete sums before they are stored. */
+INLINE void NAME(gemm_finish)(const int rows, const int vectors, const gemm_tile *tile,
+                              V sum[MG_ROWS][2]) {
+    const V zero = {0};
+    const T *mask = tile->mask;
+    MG_UNROLL
+    for (int i = 0; i < rows; i++) {
+        MG_UNROLL
+        for (int j = 0; j < vectors; j++) {
+            if (tile->finish == MG_FINISH_RELU)
+                sum[i][j] = NAME(select)(sum[i][j] < zero, zero, sum[i][j]);
+            else
+                sum[i][j] =
+                    NAME(select)(NAME(load)(mask + i * tile->c_row + j * tile->c_second) <= zero,
+                                 zero, sum[i][j]);
+        }
     }
 }
 
@@ -97,6 +118,7 @@ INLINE void NAME(gemm_tile)(const enum gemm_rows kind, const int rows, const int
         MG_UNROLL
         for (int g = 0; g < (rows + 3) / 4; g++) a[g] += a_k;
     }
+    if (kind == ROWS_STRIDED && tile->finish) NAME(gemm_finish)(rows, vectors, tile, sum);
     T *c = tile->c;
     const int64_t c_row = tile->c_row, c_second = tile->c_second;
     MG_UNROLL
@@ -150,6 +172,14 @@ static void NAME(gemm_partial_tile)(int rows, int64_t width, const gemm_tile *ti
     inner.c_row = MG_COLUMNS;
     T *c = tile->c;
     if (rows > MG_ROWS) __builtin_unreachable(); /* gcc's bounds check cannot know */
+    T mask[MG_ROWS * MG_COLUMNS] __attribute__((aligned(64)));
+    if (tile->mask) {
+        memset(mask, 0, sizeof mask);
+        for (int i = 0; i < rows; i++)
+            NAME(copy_narrow)(mask + i * MG_COLUMNS, (const T *)tile->mask + i * tile->c_row,
+                              width);
+        inner.mask = mask;
+    }
     if (tile->start == START_BIAS) {
         NAME(copy_narrow)(bias, tile->bias, width);
         inner.bias = bias;
@@ -178,6 +208,7 @@ static void NAME(gemm_panel)(const mg_gemm_block *block, gemm_tile *tile, int64_
             NAME(gemm_run_tile)(rows, vectors, tile);
         tile->a = (const T *)tile->a + rows * block->a_row;
         tile->c = (T *)tile->c + rows * block->c_row;
+        if (tile->mask) tile->mask = (const T *)tile->mask + rows * block->c_row;
     }
 }
 
@@ -208,6 +239,8 @@ static void NAME(gemm_block)(const mg_gemm_block *block) {
             .start = block->accumulate ? START_C
                      : block->bias     ? START_BIAS
                                        : START_ZERO,
+            .finish = block->finish,
+            .mask = block->mask ? (const T *)block->mask + column : NULL,
         };
         NAME(gemm_panel)(block, &tile, width);
     }

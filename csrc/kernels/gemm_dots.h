@@ -70,8 +70,13 @@ static void NAME(gemm_dots)(const mg_gemm_problem *problem) {
         for (int64_t i = 0; i < rows; i++) {
             for (int64_t j = 0; j < width; j++) {
                 const T added = bias ? bias[swap ? i : first + j] : 0;
-                T *c = (T *)problem->c + i * c_row + (first + j) * c_column;
-                *c = sums[i * MG_DOT_COLUMNS + j] + added;
+                const int64_t at = i * c_row + (first + j) * c_column;
+                T value = sums[i * MG_DOT_COLUMNS + j] + added;
+                if (problem->finish == MG_FINISH_RELU)
+                    value = value < 0 ? 0 : value;
+                else if (problem->finish)
+                    value = ((const T *)problem->mask)[at] <= 0 ? 0 : value;
+                ((T *)problem->c)[at] = value;
             }
         }
     }

@@ -54,6 +54,16 @@ static int NAME(cross_entropy)(const mg_cross_entropy_task *task, const void *lo
     return 1;
 }
 
+/* Of a sample with a target of that weight. */
+INLINE void NAME(loss_factors)(const mg_cross_entropy_task *task, double weight, double scale,
+                               T *power, T *level, T *spike) {
+    double own = (1 - task->label_smoothing) * weight;
+    double spread = task->label_smoothing / (double)task->classes;
+    *power = (T)(scale * (own + spread * task->weight_sum));
+    *level = (T)(scale * spread);
+    *spike = (T)(scale * own);
+}
+
 /* What one sample's derivative is made of: a[c] = power * exp(p[c]) - level * w[c], less `spike` at
  * the target. Returns 0 where the target is no class. */
 INLINE int NAME(loss_slope)(const mg_cross_entropy_task *task, int64_t target, double scale,
@@ -61,12 +71,8 @@ INLINE int NAME(loss_slope)(const mg_cross_entropy_task *task, int64_t target, d
     *power = *level = *spike = 0;
     if (target == task->ignore_index) return 1;
     if (target < 0 || target >= task->classes) return 0;
-    double factor = task->weight ? (double)((const T *)task->weight)[target] : 1;
-    double own = (1 - task->label_smoothing) * factor;
-    double spread = task->label_smoothing / (double)task->classes;
-    *power = (T)(scale * (own + spread * task->weight_sum));
-    *level = (T)(scale * spread);
-    *spike = (T)(scale * own);
+    NAME(loss_factors)(task, task->weight ? (double)((const T *)task->weight)[target] : 1, scale,
+                       power, level, spike);
     return 1;
 }
 
@@ -74,11 +80,38 @@ INLINE V NAME(loss_slope_at)(V p, V power, V level, V weight) {
     return power * NAME(exp)(p) - level * weight;
 }
 
+/* Rows without weights and with one gradient for all: every sample but the ignored ones has the
+ * same factors, so that the exponentials are one long row however few the classes are. */
+INLINE int NAME(loss_backward_plain_rows)(const mg_cross_entropy_task *task, const T *p,
+                                          int64_t begin, int64_t end, double scale, T *out) {
+    const int64_t classes = task->classes, last = end * classes;
+    T power, level, spike;
+    NAME(loss_factors)(task, 1, scale, &power, &level, &spike);
+    const V powers = NAME(splat)(power), levels = NAME(splat)(level), one = NAME(splat)(1);
+    for (int64_t i = begin * classes, count; i < last; i += count) {
+        count = last - i < LANES ? last - i : LANES;
+        V value = NAME(load_some)(p + i, count, 0);
+        NAME(store_some)(out + i, NAME(loss_slope_at)(value, powers, levels, one), count);
+    }
+    for (int64_t sample = begin; sample < end; sample++) {
+        const int64_t target = task->target[sample];
+        T *to = out + sample * classes;
+        if (target == task->ignore_index)
+            memset(to, 0, (size_t)classes * sizeof(T));
+        else if (target < 0 || target >= classes)
+            return 0;
+        else
+            to[target] -= spike;
+    }
+    return 1;
+}
+
 /* inner == 1: a sample is a row */
 INLINE int NAME(loss_backward_rows)(const mg_cross_entropy_task *task, const T *p, int64_t begin,
                                     int64_t end, const T *grad, double scale, T *out) {
     const int64_t classes = task->classes;
     const T *weight = task->weight;
+    if (!weight && !grad) return NAME(loss_backward_plain_rows)(task, p, begin, end, scale, out);
     for (int64_t sample = begin; sample < end; sample++) {
         T power, level, spike;
         int64_t target = task->target[sample];
