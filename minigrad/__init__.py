@@ -5,6 +5,7 @@ graph and every derivative are Python to read (start with ``minigrad.autograd.en
 arithmetic runs in C.
 """
 
+import math as _math
 import typing as _typing
 
 from . import autograd
@@ -34,6 +35,9 @@ float = float32
 double = float64
 int = int32
 long = int64
+
+e, inf, nan, pi = _math.e, _math.inf, _math.nan, _math.pi
+newaxis = None
 
 from . import functional  # noqa: E402  (it uses the names above)
 from .functional import log_softmax, softmax  # noqa: E402
@@ -72,6 +76,7 @@ __all__ = [
     "datasets",
     "double",
     "dtype",
+    "e",
     "enable_grad",
     "finfo",
     "float",
@@ -82,6 +87,7 @@ __all__ = [
     "get_default_dtype",
     "get_num_threads",
     "iinfo",
+    "inf",
     "int",
     "int32",
     "int64",
@@ -89,9 +95,12 @@ __all__ = [
     "load",
     "log_softmax",
     "long",
+    "nan",
+    "newaxis",
     "nn",
     "no_grad",
     "optim",
+    "pi",
     "regularizers",
     "save",
     "set_default_dtype",

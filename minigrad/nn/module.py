@@ -116,7 +116,12 @@ class Module(ModuleState):
         return sorted(name for name in super().__dir__() if not name[:1].isdigit())
 
     def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)
+        """What copies and pickles hold. Tensors that were computed (by pruning, say, before each
+        call) go without their graph, which belongs to this module."""
+        return {
+            name: value.detach() if isinstance(value, Tensor) and not value.is_leaf else value
+            for name, value in self.__dict__.items()
+        }
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         changes[0] += 1

@@ -35,4 +35,4 @@ def __getattr__(name: str) -> _Any:
 
 
 __all__ = ["lr_scheduler", "swa_utils"]
-__all__ += [name for name, value in globals().items() if isinstance(value, type)]
+__all__ += [name for name, value in globals().items() if isinstance(value, type) and name[0] != "_"]

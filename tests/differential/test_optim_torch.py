@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 import pytest
 
@@ -53,7 +51,6 @@ CASES = [
     ("RAdam", {"weight_decay": 0.2, "decoupled_weight_decay": True, "maximize": True}),
 ]
 NAMES = sorted({name for name, _ in CASES} | {"SparseAdam"})
-OTHERS = ["LBFGS", "Muon"]  # tests of their own, below
 SHAPES = [(3, 4), (), (7,), (0, 2), (2, 3, 5), (37,)]
 
 
@@ -108,9 +105,6 @@ def test_steps(name, options, dtype):
     pair.compare()
 
 
-BEYOND = {"bias_correction"}  # keywords that torch does not have
-
-
 def to_torch(value):
     if isinstance(value, mg.Tensor):
         return torch.tensor(value.numpy())
@@ -132,17 +126,6 @@ def test_state_dicts_both_ways(name, options):
     for _ in range(3):
         pair.step()
         pair.compare()
-
-
-@pytest.mark.parametrize("name", NAMES + OTHERS)
-def test_signatures(name):
-    ours, theirs = (
-        [(p.name, p.kind, p.default)
-         for p in inspect.signature(getattr(m, name).__init__).parameters.values()
-         if m is torch.optim or p.name not in BEYOND]
-        for m in (optim, torch.optim)
-    )  # fmt: skip
-    assert ours == theirs
 
 
 def test_optimizer_has_torchs_methods():

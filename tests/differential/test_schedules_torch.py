@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 import pytest
 from schedule_table import BOTH
@@ -156,18 +154,6 @@ def test_step_to_an_epoch(name):
             curve.append(rates(used))
         curves.append(curve)
     np.testing.assert_allclose(*curves, TOLERANCE, 1e-12)
-
-
-@pytest.mark.parametrize("name", torch.optim.lr_scheduler.__all__)
-def test_signatures(name):
-    ours, theirs = (
-        [
-            (p.name, p.kind, p.default)
-            for p in inspect.signature(getattr(m, name)).parameters.values()
-        ]
-        for m in (optim.lr_scheduler, torch.optim.lr_scheduler)
-    )
-    assert ours == theirs
 
 
 WRONG = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 
 import numpy as np
@@ -24,26 +23,6 @@ def copied(ours, theirs):
 
 def same(a, b, tolerance=2e-5):
     np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), tolerance, tolerance)
-
-
-NAMESPACES = ["parametrize", "parametrizations", "prune"]
-
-
-@pytest.mark.parametrize("space", NAMESPACES)
-def test_names_and_signatures(space):
-    ours, theirs = getattr(mg.nn.utils, space), getattr(torch.nn.utils, space)
-    wanted = getattr(theirs, "__all__", None) or [
-        name for name, value in vars(theirs).items()
-        if not name.startswith("_") and getattr(value, "__module__", "") == theirs.__name__
-    ]  # fmt: skip
-    for name in wanted:
-        found, known = getattr(ours, name), getattr(theirs, name)
-        if inspect.isfunction(known):
-            a, b = (
-                [(p.name, p.default) for p in inspect.signature(f).parameters.values()]
-                for f in (found, known)
-            )
-            assert a == b, name
 
 
 OLD = {
@@ -308,20 +287,6 @@ def test_containers():
         texts.append((repr(named), list(named.keys()), list(named.state_dict()), len(modules[1:]),
                       repr(modules.__add__([nn.ReLU()])), "b" in named, len(named)))  # fmt: skip
     assert texts[0] == texts[1]
-
-
-CLIPPING = ["clip_grad_norm_", "clip_grad_value_", "clip_grad_norm", "clip_grads_with_norm_",
-            "get_total_norm"]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", CLIPPING)
-def test_clipping_has_torchs_signatures(name):
-    a, b = (
-        [(p.name, p.default)
-         for p in inspect.signature(getattr(m.nn.utils, name)).parameters.values()]
-        for m in LIBRARIES
-    )  # fmt: skip
-    assert a == b
 
 
 @pytest.mark.parametrize("order", [2, 1, 0, -1, 3.5, float("inf"), "inf", float("-inf")])
