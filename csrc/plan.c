@@ -227,13 +227,26 @@ static mg_array *copy_output(mg_array *from) {
     return copy;
 }
 
+/* How often the memory of the inputs was written. */
+static int64_t writes_to(int inputs, mg_array **input) {
+    int64_t sum = 0;
+    for (int i = 0; i < inputs; i++) sum += input[i]->storage->version;
+    return sum;
+}
+
 int mg_plan_call(mg_plan *plan, int inputs, mg_array **input, mg_array **output) {
     if (inputs != plan->input_count) return 1;
     for (int i = 0; i < inputs; i++)
         if (!same_layout(plan->inputs[i], input[i])) return 1;
+    const int64_t writes = writes_to(inputs, input);
     int status = 0, made = 0;
     for (int i = 0; i < inputs && !status; i++) status = copy_input(plan->inputs[i], input[i]);
     if (!status) status = run_range(plan, 0, plan->count);
+    /* It read copies, which did not follow what it wrote to the memory of their originals. */
+    if (!status && writes_to(inputs, input) != writes)
+        status = mg_fail(MG_RUNTIME_ERROR,
+                         "compile: an argument shows memory that the function writes to by another "
+                         "tensor, so the call went wrong. Pass a clone() of it");
     for (; !status && made < plan->output_count; made++) {
         output[made] = copy_output(plan->outputs[made]);
         if (!output[made]) status = -1;

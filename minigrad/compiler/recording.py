@@ -21,10 +21,15 @@ from ..tensor import Tensor, wrap
 from .errors import explained
 from .gradients import Graph, moment
 from .memory import compact, is_compact, static
+from .outside import Outside
 from .signature import Leaf, flatten, unflatten
 from .sources import Sources
 from .state import State
 
+WRITTEN_ELSEWHERE = (
+    "compile: the function writes to memory that an argument shares with another argument or with "
+    "a tensor that the function reaches, and they would have to follow each other. Pass a clone()"
+)
 MISS = object()  # instead of a result: this recording does not serve the call
 
 _call = lib.mg_plan_call
@@ -50,6 +55,7 @@ class Recording:
         self.structure = structure  # keeps the objects of the key alive
         self.state = State(function, [structure])
         before = self.state.kept
+        outside = Outside(self.state.moving, self.state.optimizers)
         entry_grads = self.state.grads()
         entry_arrays = [None if each is None else each._array for each in entry_grads]
         known = {id(each) for each in self.state.tensors}
@@ -64,6 +70,7 @@ class Recording:
         edges = [edge_of(each) for each in inputs]
         since = moment()
         versions = [lib.mg_version(each._array) for each in inputs]
+        originals = [lib.mg_version(tensors[i]._array) for i in self.places]
         try:
             with record() as self.plan, Sources(self.plan) as self.sources:
                 args, kwargs = (unflatten(each, inputs) for each in structure)
@@ -75,12 +82,16 @@ class Recording:
             self._written = [
                 i for i in self.places if lib.mg_version(inputs[i]._array) != versions[i]
             ]
+            now = [lib.mg_version(tensors[i]._array) for i in self.places]
             self._give_back(inputs, tensors)
+        if now != originals:
+            raise RuntimeError(WRITTEN_ELSEWHERE)
+        self._check_written(tensors)
         found: list[Tensor] = []
         self.result = flatten(result, found)
         del result
         changed = self._classify(found, inputs, since)
-        changed += self.state.differences(before)
+        changed += self.state.differences(before) + outside.moved()
         self._leaving.note(inputs)
         if changed or self.state.fingerprint() != before:
             self._leaving.deliver(tensors, self._leaving.values())
@@ -126,6 +137,15 @@ class Recording:
         for i in self._written:
             with no_grad():
                 tensors[i].detach().copy_(inputs[i].detach())
+
+    def _check_written(self, tensors: list[Tensor]) -> None:
+        """An argument is written as a copy of it: nothing else may show its memory."""
+        for i in self._written:
+            others = [each for each in self.state.tensors if each is not tensors[i]]
+            others += [tensors[j] for j in self.places if j != i]
+            array = tensors[i]._array
+            if any(lib.mg_same_storage(each._array, array) for each in others):
+                raise RuntimeError(WRITTEN_ELSEWHERE)
 
     def _classify(self, found: list[Tensor], inputs: list[Tensor], since: int) -> list[str]:
         """What a result is: a new value, to be copied; an argument or another tensor that exists; a
@@ -310,6 +330,7 @@ class Recording:
             given[index] = compact(given[index])
         given += self._leaving.given(tensors)
         outputs = ffi.new(self._output_type)
+        self._check_written(tensors)
         with self.lock:
             if self.graph is not None and self.graph.busy():
                 return MISS

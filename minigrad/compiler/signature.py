@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
+
 from ..array import is_contiguous, strides_of
 from ..tensor import Tensor
 
@@ -71,6 +73,8 @@ def key_of(structure: Any) -> Hashable:
     if kind in PLAIN:
         # 0.0 and -0.0 are equal, and so are 1 and True; NaN is not even equal to itself.
         return (kind, repr(structure) if kind in (float, complex) else structure)
+    if isinstance(structure, (np.ndarray, np.generic)) and structure.dtype.kind != "O":
+        return (kind, structure.dtype.str, structure.shape, structure.tobytes())
     return (kind, id(structure))
 
 

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from operator import attrgetter, is_
 from typing import Any
 
+import numpy as np
+
 from ..autograd.grad_mode import state as grad_mode
 from ..dtypes import get_default_dtype
 from ..nn.members import changes
@@ -25,11 +27,13 @@ from ..ops.random import Generator
 from ..optim.group import ParameterGroup
 from ..optim.optimizer import Optimizer
 from ..tensor import Tensor
+from .outside import moves
 from .signature import PLAIN
 
-_array_and_flag = attrgetter("_array", "_requires_grad")
+_of_tensor = attrgetter("_array", "_requires_grad", "_hooks")
 _grad = attrgetter("_grad")
 _MOST_OBJECTS = 100_000
+_MOST_BYTES = 1 << 16  # of an ndarray whose values are compared; larger ones are not looked into
 
 
 class Place:
@@ -60,6 +64,8 @@ class State:
         self.optimizers: list[Optimizer] = []
         self.tensors: list[Tensor] = []
         self._remembered: set[int] = set()  # tensors in the state of optimizers
+        self.arrays: list[np.ndarray] = []  # NumPy's, small enough to compare
+        self.moving: list[tuple[Any, str]] = []  # streams of random numbers, iterators
         self._seen: dict[int, Any] = {}  # keeps the objects alive, so that their ids stay theirs
         self._pending: list[tuple[Any, str]] = [(function, "the function")]
         self._pending += [(each, "an argument") for each in others]
@@ -93,6 +99,12 @@ class State:
         self._seen[id(value)] = value
         if isinstance(value, Tensor):
             self.tensors.append(value)
+            self._pending += [(hook, f"a hook of {name}") for hook in _hooks_of(value)]
+        elif isinstance(value, np.ndarray):
+            if value.nbytes <= _MOST_BYTES and value.dtype.kind != "O":
+                self.arrays.append(value)
+        elif moves(value):
+            self.moving.append((value, name))
         elif isinstance(value, types.FunctionType):
             self._visit_function(value)
         elif isinstance(value, types.MethodType):
@@ -184,13 +196,15 @@ class State:
         found: list[Any] = [grad_mode.enabled, get_default_dtype()]
         found += [_identity(place.present()) for place in self.places]
         found += [len(each) for each, _ in self.sizes]
+        found += [each.tobytes() for each in self.arrays]
         for module in self.modules:
             found.append([(key, _identity(each)) for key, each in module.__dict__.items()])
             found.append(list(module._members.items()))
             found.append([list(t) for t in module.__dict__.values() if isinstance(t, dict)])
         found += [_identity_of_optimizer(optimizer) for optimizer in self.optimizers]
         for tensor in self.tensors:
-            found.append((_address(tensor._array), tensor._requires_grad, len(tensor._hooks or ())))
+            hooks = list(map(id, _hooks_of(tensor)))
+            found.append((_address(tensor._array), tensor._requires_grad, hooks))
         return found
 
     def differences(self, before: list[Any]) -> list[str]:
@@ -216,7 +230,10 @@ class State:
         self._dtype = get_default_dtype()
         # What optimizers remember of a parameter changes with the objects that `_plain` looks at.
         self._watched = [each for each in self.tensors if id(each) not in self._remembered]
-        self._arrays = list(map(_array_and_flag, self._watched))
+        self._arrays = list(map(_of_tensor, self._watched))
+        tables = [table for each in self._watched for table in each._hooks or ()]
+        self._hooks = [(table, list(table)) for table in tables]
+        self._contents = [each.tobytes() for each in self.arrays]
         self._cells, self._entries, self._elements = [], [], []
         for place in self.places:
             holder, value = place.holder, place.present()
@@ -260,8 +277,13 @@ class State:
         for container, size in self.sizes:
             if len(container) != size:
                 return False
-        if list(map(_array_and_flag, self._watched)) != self._arrays:
+        if list(map(_of_tensor, self._watched)) != self._arrays:
             return False
+        if self.arrays and [each.tobytes() for each in self.arrays] != self._contents:
+            return False
+        for hooks, keys in self._hooks:
+            if list(hooks) != keys:
+                return False
         for group, launches in self._fused:
             if group.launches is not launches:
                 return False
@@ -317,13 +339,18 @@ def _identity(value: Any) -> Any:
     return id(value)
 
 
+def _hooks_of(tensor: Tensor) -> list[Any]:
+    """What is called with its gradients."""
+    return [hook for table in tensor._hooks or () for hook in table.values()]
+
+
 def _address(array: Any) -> int:
     return hash(array)
 
 
 # Objects of these know nothing of us; nor do functions of these depend on what a user changes.
 _FOREIGN = {*sys.stdlib_module_names, "numpy", "_cffi_backend", "cffi", "tqdm", "matplotlib"}
-_FOREIGN -= {"__main__"}
+_FOREIGN -= {"__main__", "types", "argparse"}  # these have namespaces of settings
 _HERE = __name__.rpartition(".")[0] + "."
 _INSTALLED = f"{os.sep}site-packages{os.sep}"
 
