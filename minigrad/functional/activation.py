@@ -9,8 +9,9 @@ import math
 
 from ..dtypes import dtype as DType
 from ..ops import activation as _ops
-from ..ops.elementwise import Relu, check_tensor, to_dtype
+from ..ops.elementwise import check_tensor, to_dtype
 from ..ops.softmax import LogSoftmax, Softmax
+from ..ops.unary import Relu
 from ..tensor import Tensor, normalized
 
 __all__ = [

@@ -9,7 +9,8 @@ from ..autograd.engine import INPUTS, Operation
 from ..kernels import NULL, Array, binary
 from ..kernels import matmul as matmul_kernel
 from ..tensor import Tensor
-from .elementwise import Add, check_tensor, into
+from .arithmetic import Add
+from .elementwise import check_tensor, into
 from .reduce import Sum
 from .shape import reshape, squeeze, unsqueeze
 

@@ -16,26 +16,16 @@ from .. import dtypes as kinds
 from ..autograd.engine import Node, OutputOf
 from ..dtypes import BY_CODE
 from ..tensor import RemovableHandle, Tensor, constant, is_tensor, operand
-from . import creation, elementwise, index, matmul, random, reduce, shape
+from . import arithmetic, creation, elementwise, index, matmul, random, reduce, shape, unary
+from .arithmetic import BINARY, PLAIN_BINARY, Add, Div, FloorDivide, Mul, Pow, Remainder, Sub
 from .elementwise import (
-    BINARY,
-    PLAIN_BINARY,
-    PLAIN_UNARY,
-    UNARY,
-    Add,
-    Div,
-    FloorDivide,
-    Mul,
-    Neg,
-    Pow,
-    Remainder,
-    Sub,
     binary_function,
     binary_in_place,
     to_dtype,
     unary_function,
     unary_in_place,
 )
+from .unary import PLAIN_UNARY, UNARY, Neg
 
 FUNCTIONS: dict[str, Any] = {}  # of the package, by torch's names
 
@@ -63,12 +53,14 @@ for _name, _function in PLAIN_UNARY.items():
     FUNCTIONS[_name] = _function
     setattr(Tensor, _name, _function)
 
-_export(elementwise, "add", "sub", "div", "pow", "round", "clamp", "where")
+_export(arithmetic, "add", "sub", "div", "pow", "clamp")
+_export(unary, "round")
+_export(elementwise, "where")
 FUNCTIONS |= {
-    "subtract": elementwise.sub,
-    "divide": elementwise.div,
-    "true_divide": elementwise.div,
-    "clip": elementwise.clamp,
+    "subtract": arithmetic.sub,
+    "divide": arithmetic.div,
+    "true_divide": arithmetic.div,
+    "clip": arithmetic.clamp,
     "greater": FUNCTIONS["gt"],
     "less": FUNCTIONS["lt"],
     "not_equal": FUNCTIONS["ne"],
@@ -129,7 +121,7 @@ for _name, _binary in {
 
 
 def _power(self: Tensor, exponent: Any) -> Tensor:
-    return elementwise._power(self, exponent) if _is_operand(exponent) else NotImplemented
+    return arithmetic.power(self, exponent) if _is_operand(exponent) else NotImplemented
 
 
 def _comparison(name: str) -> Callable:
@@ -212,7 +204,7 @@ def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 def square_(self: Tensor) -> Tensor:
     """``square`` in place."""
-    return elementwise.Square().apply_in_place(self)
+    return unary.Square().apply_in_place(self)
 
 
 def addcmul_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
@@ -423,14 +415,14 @@ METHODS: dict[str, Any] = {
     "__matmul__": _matrix_product,
     "__getitem__": index.getitem,
     "__setitem__": index.setitem,
-    "add_": elementwise.add_,
-    "sub_": elementwise.sub_,
-    "div_": elementwise.div_,
+    "add_": arithmetic.add_,
+    "sub_": arithmetic.sub_,
+    "div_": arithmetic.div_,
     "pow_": binary_in_place(Pow, "pow_"),
     "square_": square_,
-    "round_": unary_in_place(elementwise.Round, "round_"),
-    "clamp_": elementwise.clamp_in_place,
-    "clip_": elementwise.clamp_in_place,
+    "round_": unary_in_place(unary.Round, "round_"),
+    "clamp_": arithmetic.clamp_in_place,
+    "clip_": arithmetic.clamp_in_place,
     "copy_": index.copy_,
     "zero_": zero_,
     "fill_": fill_,

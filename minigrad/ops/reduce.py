@@ -428,7 +428,7 @@ class NormFromSquares(Operation):
     saves = OUTPUT
 
     def forward(self, s: Array) -> Array:
-        from .elementwise import Sqrt
+        from .unary import Sqrt
 
         return Sqrt().forward(s)
 
