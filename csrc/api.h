@@ -103,8 +103,13 @@ void mg_set_default_float(int dtype);
 typedef struct mg_plan mg_plan;
 mg_plan *mg_plan_begin(void); /* starts recording on this thread */
 int mg_plan_end(mg_plan *plan);
+int mg_plan_resume(mg_plan *plan); /* records on, after an end */
 int mg_plan_replay(mg_plan *plan);
 void mg_plan_release(mg_plan *plan);
+/* A launch that calls the function of mg_set_host with that number; it fills the first `outputs` of
+ * the arrays and reads the others. It is appended without being run. */
+int mg_plan_add_host(mg_plan *plan, int64_t number, int outputs, int count, mg_array **arrays);
+void mg_set_host(int (*run)(int64_t number));        /* returns other than 0 where it has failed */
 void mg_plan_truncate(mg_plan *plan, int64_t count); /* forgets the launches after so many */
 /* What a call copies its arguments into and returns copies of. */
 int mg_plan_bind(mg_plan *plan, int inputs, mg_array **input, int outputs, mg_array **output);

@@ -136,6 +136,13 @@ int mg_plan_end(mg_plan *plan) {
     return 0;
 }
 
+int mg_plan_resume(mg_plan *plan) {
+    if (current)
+        return mg_fail(MG_RUNTIME_ERROR, "a plan is already being recorded on this thread");
+    current = plan;
+    return 0;
+}
+
 static void release_entry(mg_plan_entry *entry) {
     for (int a = 0; a < entry->launch.count; a++)
         if (entry->launch.arrays[a]) mg_release(entry->launch.arrays[a]);

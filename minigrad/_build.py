@@ -11,9 +11,11 @@ import cffi
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 
-# Implemented in Python: called when C lets go of memory that it had borrowed (mg_wrap).
+# Implemented in Python: called when C lets go of memory that it had borrowed (mg_wrap), and where a
+# plan has code of the host among its launches (mg_plan_add_host).
 CALLBACKS = """
 extern "Python" void mg_owner_released(int64_t owner);
+extern "Python" int mg_host_run(int64_t number);
 """
 
 PRELUDE = """

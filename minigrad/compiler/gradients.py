@@ -25,6 +25,7 @@ from ..kernels import check, ffi, lib, own, owning, record, release
 from ..tensor import Tensor, wrap
 from .errors import explained
 from .memory import compact, static
+from .segments import Recorder, checked
 
 _clock = lib.mg_clock()
 _stamp = lib.mg_stamp
@@ -161,10 +162,11 @@ class BackwardPlan:
                 inputs.append(bound)
                 roots.append((result, wrap(seen)))
         try:
-            with record() as self.plan:
+            with record() as self.plan, Recorder(self.plan) as recorder:
                 found = backward_pass(roots, retain_graph=True, create_graph=False)
         except RuntimeError as error:
             raise explained(error) from None
+        self.segments = recorder.segments
         outputs = [found.get(end) for end in ends]
         self.places = [i for i, each in enumerate(outputs) if each is not None]
         self.count = len(ends)
@@ -195,7 +197,7 @@ class BackwardPlan:
         outputs = ffi.new(self._output_type)
         status = lib.mg_plan_call(self.plan.handle, len(inputs), inputs, outputs)
         if status:
-            check(status)
+            checked(status)
         return self._placed([wrap(owning(outputs[i], release)) for i in range(len(self.places))])
 
     def _placed(self, gradients: list[Tensor]) -> list[Tensor | None]:

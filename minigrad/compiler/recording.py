@@ -22,6 +22,7 @@ from .errors import explained
 from .gradients import Graph, moment
 from .memory import compact, is_compact, static
 from .outside import Outside
+from .segments import Recorder, checked
 from .signature import Leaf, flatten, unflatten
 from .sources import Sources
 from .state import State
@@ -72,7 +73,11 @@ class Recording:
         versions = [lib.mg_version(each._array) for each in inputs]
         originals = [lib.mg_version(tensors[i]._array) for i in self.places]
         try:
-            with record() as self.plan, Sources(self.plan) as self.sources:
+            with (
+                record() as self.plan,
+                Sources(self.plan) as self.sources,
+                Recorder(self.plan) as recorder,
+            ):
                 args, kwargs = (unflatten(each, inputs) for each in structure)
                 result = function(*args, **kwargs)
                 del args, kwargs
@@ -87,6 +92,8 @@ class Recording:
         if now != originals:
             raise RuntimeError(WRITTEN_ELSEWHERE)
         self._check_written(tensors)
+        self.segments = recorder.segments
+        self._replaying = 0  # the thread that is at it, for a segment that calls the function again
         found: list[Tensor] = []
         self.result = flatten(result, found)
         del result
@@ -114,6 +121,7 @@ class Recording:
             and not self.fixed
             and not self._loose
             and not self._leaving
+            and not self.segments
             and len(self._copied) == len(found)
             and structure[0].parts == [Leaf(i) for i in range(len(tensors))]
             and not structure[1].parts
@@ -329,15 +337,22 @@ class Recording:
         for index in self._loose:
             given[index] = compact(given[index])
         given += self._leaving.given(tensors)
+        if self.segments and self._replaying == threading.get_ident():
+            return MISS
         outputs = ffi.new(self._output_type)
         self._check_written(tensors)
         with self.lock:
             if self.graph is not None and self.graph.busy():
                 return MISS
-            status = _call(self.plan.handle, len(given), given, outputs)
+            self._replaying = threading.get_ident()
+            try:
+                status = _call(self.plan.handle, len(given), given, outputs)
+            finally:
+                self._replaying = 0
             if status > 0:
                 return MISS
-            check(status)
+            if status:
+                checked(status)
             if self._written:
                 for index, static in zip(self._written, self._static, strict=True):
                     with no_grad():
