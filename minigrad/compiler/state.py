@@ -209,13 +209,15 @@ class State:
 
     def differences(self, before: list[Any]) -> list[str]:
         """The names of what is no longer as in that fingerprint."""
-        after = self.fingerprint()
-        offset = 2
-        names = [place.name for place in self.places]
-        return [
-            names[index] for index in range(len(names))
-            if before[offset + index] != after[offset + index]
-        ]  # fmt: skip
+        names = ["the grad mode", "the default dtype"]
+        names += [place.name for place in self.places]
+        names += ["the length of a container"] * len(self.sizes)
+        names += ["an array of NumPy"] * len(self.arrays)
+        for module in self.modules:
+            names += [f"an attribute of {type(module).__name__}"] * 3
+        names += ["an optimizer"] * len(self.optimizers) + ["a tensor"] * len(self.tensors)
+        pairs = zip(before, self.fingerprint(), names, strict=True)
+        return list(dict.fromkeys(name for old, new, name in pairs if old != new))
 
     def note(self) -> None:
         """Takes everything as it is now for what `unchanged` compares with."""
