@@ -57,6 +57,7 @@ def test_the_table_names_kernels_shapes_and_the_instruction_set():
     for word in ("matmul", "optimizer_step adam", "8x6, 16x6", "test_compile_plan.py:"):
         assert word in text
     assert len(text.splitlines()) == 2 + len(plan)
+    assert f"{len(plan)} launches" in text.splitlines()[0] and plan.backward_plans() == []
     held, _ = plan.bytes()
     assert held > 0 and "memory of its own" in text
 
@@ -107,6 +108,18 @@ def test_a_profile_leaves_the_state_as_it_was():
     expected = [again(x, y).item() for _ in range(4)]
     mg.set_rng_state(state)
     assert [step(x, y).item() for _ in range(4)] == expected
+
+
+def test_a_backward_pass_outside_of_the_function_has_a_plan():
+    layer = nn.Linear(4, 3)
+    compiled = mg.compile(lambda x: layer(x).square().sum())
+    for _ in range(3):
+        compiled(mg.ones(2, 4)).backward()  # outside
+    (backward,) = compiled.plan.backward_plans()
+    assert {each.source.line for each in backward.launches()} == {line_of("outside")}
+    text = str(compiled.plan)
+    assert "backward plan of" in text and len(text.splitlines()) > len(compiled.plan) + 4
+    assert backward.profile(repeats=2).total > 0
 
 
 def test_bad_arguments_and_limits():

@@ -144,7 +144,7 @@ class CompiledFunction:
         """The plan of the last call, a CompiledPlan to print or profile; None before the first
         recording."""
         last = self._last
-        return None if last is None else CompiledPlan(last.plan, last.sources)
+        return None if last is None else CompiledPlan(last)
 
     def __repr__(self) -> str:
         return f"<compiled {_name_of(self.function)}, {len(self.recordings)} recordings>"

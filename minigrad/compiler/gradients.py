@@ -26,6 +26,7 @@ from ..tensor import Tensor, wrap
 from .errors import explained
 from .memory import compact, static
 from .segments import Recorder, checked
+from .sources import Sources
 
 _clock = lib.mg_clock()
 _stamp = lib.mg_stamp
@@ -140,9 +141,9 @@ class Graph:
         return first
 
     @property
-    def plans(self) -> list[Any]:
-        """The plans of the backward passes that were recorded so far."""
-        return [each.plan for each in self._plans.values()]
+    def plans(self) -> list[BackwardPlan]:
+        """The backward passes that were recorded so far."""
+        return list(self._plans.values())
 
 
 def _nothing() -> None:
@@ -162,7 +163,11 @@ class BackwardPlan:
                 inputs.append(bound)
                 roots.append((result, wrap(seen)))
         try:
-            with record() as self.plan, Recorder(self.plan) as recorder:
+            with (
+                record() as self.plan,
+                Sources(self.plan) as self.sources,
+                Recorder(self.plan) as recorder,
+            ):
                 found = backward_pass(roots, retain_graph=True, create_graph=False)
         except RuntimeError as error:
             raise explained(error) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from ..array import shape_of
@@ -40,9 +41,18 @@ class Launch(NamedTuple):
 class CompiledPlan(Plan):
     """The plan of a compiled function: what it launches, and how long each launch takes."""
 
-    def __init__(self, plan: Plan, sources: Sources) -> None:
-        self.handle = plan.handle
-        self._sources = sources
+    def __init__(self, recording: Any, backward: bool = False) -> None:
+        """Of a recording, or of a backward pass of one: both have `plan` and `sources`."""
+        self.handle = recording.plan.handle
+        self._sources: Sources = recording.sources
+        self._recording = recording
+        self._backward = backward
+
+    def backward_plans(self) -> list[CompiledPlan]:
+        """The plans of backward passes that were recorded outside of the function: of one whose
+        results require gradients."""
+        graph = getattr(self._recording, "graph", None)
+        return [] if graph is None else [CompiledPlan(each, True) for each in graph.plans]
 
     def launches(self) -> list[Launch]:
         """Every launch, in the order in which they run."""
@@ -64,10 +74,13 @@ class CompiledPlan(Plan):
         """The plan in a line."""
         launches = self.launches()
         own_bytes, _ = self.bytes()
+        before = len(self._sources.lines)
+        passes = f" ({before} as recorded)" if before != len(launches) else ""
         flops, moved = sum([e.flops for e in launches]), sum([e.bytes for e in launches])
         threads = get_num_threads()
         return (
-            f"plan of {len(launches)} launches, {isa()}, {threads} thread{'s' * (threads > 1)}; "
+            f"{'backward ' * self._backward}plan of {len(launches)} launches{passes}, {isa()}, "
+            f"{threads} thread{'s' * (threads > 1)}; "
             f"memory of its own {_bytes(own_bytes)}; a replay moves {_bytes(moved)} and does "
             f"{_count(flops)}FLOP"
         )
@@ -86,7 +99,8 @@ class CompiledPlan(Plan):
             for each in self.launches()
         ]
         titles = ["", "kernel", "results", "operands", "bytes", "FLOP", "asked for at"]
-        return f"{self.heading()}\n{_table(titles, rows, right={0, 4, 5})}"
+        text = f"{self.heading()}\n{_table(titles, rows, right={0, 4, 5})}"
+        return "\n".join([text, *map(str, self.backward_plans())])
 
     def __repr__(self) -> str:
         return f"<{self.heading()}>"
@@ -102,18 +116,21 @@ class CompiledPlan(Plan):
         if repeats < 1:
             raise ValueError(f"profile: repeats must be at least 1, got {repeats}")
         launches = self.launches()
-        kept = _snapshot(launches)
+        if lib.mg_is_recording():
+            raise RuntimeError("profile: a plan cannot run while another one is being recorded")
         times: list[list[float]] = [[] for _ in launches]
         seconds = ffi.new("double[]", max(len(launches), 1))
-        try:
-            for turn in range(repeats + 1):
-                check(lib.mg_plan_profile(self.handle, seconds))
-                if turn:  # the first round fills the caches
-                    for index, found in enumerate(times):
-                        found.append(seconds[index])
-        finally:
-            for array, copy in kept:
-                check(lib.mg_copy(array, copy))
+        with getattr(self._recording, "lock", nullcontext()):
+            kept = _snapshot(launches)
+            try:
+                for turn in range(repeats + 1):
+                    check(lib.mg_plan_profile(self.handle, seconds))
+                    if turn:  # the first round fills the caches
+                        for index, found in enumerate(times):
+                            found.append(seconds[index])
+            finally:
+                for array, copy in kept:
+                    check(lib.mg_copy(array, copy))
         medians = [statistics.median(each) for each in times]
         return Profile(self.heading(), launches, medians, Limits())
 
