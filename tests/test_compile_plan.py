@@ -122,6 +122,25 @@ def test_a_backward_pass_outside_of_the_function_has_a_plan():
     assert backward.profile(repeats=2).total > 0
 
 
+def test_python_segments_are_named():
+    class Cubed(mg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return mg.from_numpy(x.numpy() ** 3)
+
+        @staticmethod
+        def backward(ctx, grad_output):
+            return grad_output
+
+    compiled = mg.compile(lambda x: Cubed.apply(x) + 1)
+    compiled(mg.full((3,), 2.0))
+    names = [each.name for each in compiled.plan.launches()]
+    assert any(name.startswith("Python ") and name.endswith("Cubed.forward") for name in names)
+    assert "1 Python segment" in str(compiled.plan)
+    assert compiled.plan.profile(repeats=1).total > 0
+    assert compiled(mg.full((3,), 3.0)).tolist() == [28, 28, 28]
+
+
 def test_bad_arguments_and_limits():
     with pytest.raises(ValueError, match="repeats"):
         trained()[2].plan.profile(repeats=0)

@@ -30,7 +30,16 @@ _PER_ELEMENT = {
     "total_norm": 2,
 }
 _OPTIMIZERS = {"sgd": 2, "sgd_momentum": 4, "adam": 12, "adam_amsgrad": 13}  # of each element
-_NO_ARITHMETIC = {"copy", "join", "index", "plane_gather", "arange", "max_pool2d", "window_max"}
+_NO_ARITHMETIC = {
+    "Python",
+    "copy",
+    "join",
+    "index",
+    "plane_gather",
+    "arange",
+    "max_pool2d",
+    "window_max",
+}
 
 
 def memory_of(array: Any) -> int:

@@ -12,6 +12,7 @@ from ..dtypes import BY_CODE
 from ..kernels import Plan, check, ffi, get_num_threads, isa, lib, own
 from .costs import bytes_of, flops_of, memory_of
 from .limits import Limits
+from .segments import checked
 from .sources import Source, Sources
 
 _INTEGERS = 24
@@ -42,11 +43,12 @@ class CompiledPlan(Plan):
     """The plan of a compiled function: what it launches, and how long each launch takes."""
 
     def __init__(self, recording: Any, backward: bool = False) -> None:
-        """Of a recording, or of a backward pass of one: both have `plan` and `sources`."""
+        """Of a recording, or of a backward pass of one: both have `plan`, `sources`, `segments`."""
         self.handle = recording.plan.handle
         self._sources: Sources = recording.sources
         self._recording = recording
         self._backward = backward
+        self._segments = {each.number: each.name for each in recording.segments}
 
     def backward_plans(self) -> list[CompiledPlan]:
         """The plans of backward passes that were recorded outside of the function: of one whose
@@ -64,6 +66,8 @@ class CompiledPlan(Plan):
         operation = ffi.string(lib.mg_plan_operation(handle, number)).decode()
         integers = [lib.mg_plan_integer(handle, number, i) for i in range(_INTEGERS)]
         results, operands = self.arrays(number)
+        if kernel == "host":
+            kernel, operation = "Python", self._segments.get(integers[0], "")
         flops = flops_of(kernel, operation, integers, results, operands)
         source = self._sources.of(lib.mg_plan_recorded(handle, number))
         dtype = next((each.dtype for each in (*results, *operands) if each is not None), 0)
@@ -78,11 +82,14 @@ class CompiledPlan(Plan):
         passes = f" ({before} as recorded)" if before != len(launches) else ""
         flops, moved = sum([e.flops for e in launches]), sum([e.bytes for e in launches])
         threads = get_num_threads()
+        python = (
+            f" and runs {_many(len(self._segments), 'Python segment')}" if self._segments else ""
+        )
         return (
             f"{'backward ' * self._backward}plan of {len(launches)} launches{passes}, {isa()}, "
-            f"{threads} thread{'s' * (threads > 1)}; "
+            f"{_many(threads, 'thread')}; "
             f"memory of its own {_bytes(own_bytes)}; a replay moves {_bytes(moved)} and does "
-            f"{_count(flops)}FLOP"
+            f"{_count(flops)}FLOP{python}"
         )
 
     def __str__(self) -> str:
@@ -111,7 +118,7 @@ class CompiledPlan(Plan):
 
         Afterwards parameters, gradients, the state of optimizers and random generators and whatever
         else the launches write to are as they were before; only the versions of this memory have
-        advanced, as by any write in place.
+        advanced, as by any write in place. What Python segments do outside of tensors stays done.
         """
         if repeats < 1:
             raise ValueError(f"profile: repeats must be at least 1, got {repeats}")
@@ -124,7 +131,7 @@ class CompiledPlan(Plan):
             kept = _snapshot(launches)
             try:
                 for turn in range(repeats + 1):
-                    check(lib.mg_plan_profile(self.handle, seconds))
+                    checked(lib.mg_plan_profile(self.handle, seconds))
                     if turn:  # the first round fills the caches
                         for index, found in enumerate(times):
                             found.append(seconds[index])
@@ -189,6 +196,10 @@ def _snapshot(launches: list[Launch]) -> list[tuple[Any, Any]]:
 
 
 # ---- text ----
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _arrays(arrays: Sequence[Any]) -> str:
