@@ -5,6 +5,7 @@
 #include "core.h"
 
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__linux__)
@@ -197,6 +198,44 @@ static void run_team(const loop *task, int64_t pieces, int threads) {
     }
 }
 
+/* A team is as late as its last thread. Where other programs keep the processors busy, that thread
+ * waits for its turn, a few milliseconds each time, and a training step of a hundred short loops
+ * takes twenty times as long as on one thread. So a loop that took far longer than it was estimated
+ * to take on one thread has the next ones stay on theirs: 16 loops, and twice as many each time it
+ * happens again. The result is the same, since it does not depend on the number of threads. */
+enum { FIRST_PAUSE = 16, LONGEST_PAUSE = 4096 };
+static const double LATE_FACTOR = 4.0, LATE_NANOSECONDS = 500e3;
+
+typedef struct patience {
+    int pause; /* loops that stay on one thread after the next late one */
+    int left;  /* of the present pause */
+    int regions;
+} patience;
+
+static __thread patience team_patience;
+
+static double nanoseconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return 1e9 * (double)now.tv_sec + (double)now.tv_nsec;
+}
+
+/* Notes how long a team took for what was estimated as `nanoseconds` on one thread. */
+static void judge_team(double took, double nanoseconds) {
+    patience *own = &team_patience;
+    if (own->regions < 2) { /* the first ones make the threads */
+        own->regions++;
+        return;
+    }
+    if (took > LATE_FACTOR * nanoseconds + LATE_NANOSECONDS) {
+        own->pause = own->pause ? 2 * own->pause : FIRST_PAUSE;
+        if (own->pause > LONGEST_PAUSE) own->pause = LONGEST_PAUSE;
+        own->left = own->pause;
+    } else if (own->pause) {
+        own->pause /= 2;
+    }
+}
+
 /* fork() copies the forking thread alone. libgomp keeps each thread's pool of workers in that
  * thread's local storage and does not know that they are gone: the next parallel region in the
  * child would wait for them forever. Any other thread has a pool of its own, though. So in a child
@@ -285,11 +324,17 @@ void mg_parallel_for(int64_t count, int64_t piece, double nanoseconds, mg_body b
 #ifdef _OPENMP
     int threads = pieces > 1 ? mg_get_num_threads() : 1;
     if (threads > 1 && nanoseconds > fork_join_nanoseconds(threads) && !omp_in_parallel()) {
-        if (pool_is_lost)
-            run_by_helper(&task, pieces, threads);
-        else
-            run_team(&task, pieces, threads);
-        return;
+        if (team_patience.left > 0) {
+            team_patience.left--;
+        } else {
+            double begin = nanoseconds_now();
+            if (pool_is_lost)
+                run_by_helper(&task, pieces, threads);
+            else
+                run_team(&task, pieces, threads);
+            judge_team(nanoseconds_now() - begin, nanoseconds);
+            return;
+        }
     }
 #else
     (void)nanoseconds;

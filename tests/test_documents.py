@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(
-    path
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
-    if path.is_file()
-) + [ROOT / "minigrad/ops/README.md"]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("docs/*.md")),
+    ROOT / "csrc/README.md",
+    ROOT / "minigrad/ops/README.md",
+]
 
 
 @pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="only in a checkout")
