@@ -53,7 +53,8 @@ static int is_written(const mg_launch *launch, int index, uint32_t in_place) {
            (in_place == MG_ALL_OUTPUTS || (index < 32 && in_place >> index & 1));
 }
 
-/* A launch that puts the present content of the storage back. */
+/* A launch that puts the present content of the storage back: in a call, what a function makes and
+ * changes is made anew. A bare replay goes on with it, as with the state of an optimizer. */
 static int append_restore(mg_plan *plan, mg_array *array) {
     int64_t bytes = array->storage->bytes;
     int64_t shape[1] = {bytes}, strides[1] = {1};
@@ -66,6 +67,7 @@ static int append_restore(mg_plan *plan, mg_array *array) {
         mg_array *arrays[2] = {whole, kept};
         mg_launch copy = {MG_KERNEL_copy, 1, 2, arrays, {0}, {0}};
         status = mg_plan_append(plan, &copy, MG_ALL_OUTPUTS, "restored constant");
+        if (!status) plan->entries[plan->count - 1].restores = 1;
     }
     if (whole) mg_release(whole);
     if (kept) mg_release(kept);
@@ -123,7 +125,7 @@ int mg_plan_append(mg_plan *plan, const mg_launch *launch, uint32_t in_place, co
         if (arrays[i]) mg_retain(arrays[i]);
     }
     mg_plan_entry *added = &plan->entries[plan->count];
-    *added = (mg_plan_entry){*launch, in_place, writer, plan->count, 0};
+    *added = (mg_plan_entry){*launch, in_place, writer, plan->count, 0, 0};
     plan->count++;
     added->launch.arrays = arrays;
     clear_unused(&added->launch);
@@ -185,6 +187,7 @@ static int run_range(mg_plan *plan, int64_t begin, int64_t end) {
         return mg_fail(MG_RUNTIME_ERROR, "a plan cannot be replayed while one is being recorded");
     for (int64_t i = begin; i < end; i++) {
         mg_plan_entry *next = &plan->entries[i];
+        if (next->restores && !plan->bound) continue;
         if (mg_launch_run(&next->launch, next->in_place, next->writer)) return -1;
     }
     return 0;
@@ -207,6 +210,7 @@ int mg_plan_bind(mg_plan *plan, int inputs, mg_array **input, int outputs, mg_ar
     if (!plan->inputs || !plan->outputs) return mg_fail(MG_MEMORY_ERROR, "out of memory");
     plan->input_count = inputs;
     plan->output_count = outputs;
+    plan->bound = 1;
     return 0;
 }
 

@@ -10,12 +10,14 @@ typedef struct mg_plan_entry {
     const char *writer;
     int64_t recorded; /* its number when it was recorded */
     int dropped;      /* by a pass, until mg_plan_compact */
+    int restores;     /* what the host had filled, for a replay through mg_plan_call alone */
 } mg_plan_entry;
 
 struct mg_plan {
     int64_t id; /* of storages that were made while it was recorded, see mg_storage.plan */
     mg_plan_entry *entries;
     int64_t count, capacity;
+    int bound; /* mg_plan_bind was called: what only the plan sees starts anew in each call */
     int input_count, output_count;
     mg_array **inputs;  /* what a call copies its arguments into, before the first launch */
     mg_array **outputs; /* what it returns copies of, after the last */
