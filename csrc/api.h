@@ -134,6 +134,20 @@ int64_t mg_plan_recorded(mg_plan *plan, int64_t index);
 int mg_is_recording(void);
 int mg_kernel_count(void);
 const char *mg_kernel_name(int index);
+/* What there is of a kernel (listing.c). Its operations (of unary: neg, abs, ...; NULL after the
+ * last), with operation -1 or none the kernel itself; bits of dtypes; its file in csrc. */
+const char *mg_kernel_source(int index);
+const char *mg_kernel_operation(int index, int operation);
+int mg_kernel_dtypes(int index, int operation);
+/* A loop that is compiled for each instruction set. `address` is that of the set in use, NULL where
+ * there is none for the dtype. */
+typedef struct mg_kernel_loop {
+    char name[64]; /* without dtype and instruction set */
+    const char *file;
+    const void *address;
+} mg_kernel_loop;
+int mg_kernel_find_loop(int index, int operation, int number, int dtype,
+                        mg_kernel_loop *loop); /* 0: it has not so many */
 
 /* ---- machine ---- */
 const char *mg_isa_name(void);

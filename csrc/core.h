@@ -66,7 +66,7 @@ typedef struct mg_kernel {
 
 /* One index for each row of kernels.def: MG_KERNEL_unary, MG_KERNEL_binary, ... */
 enum mg_kernel_index {
-#define KERNEL(name) MG_KERNEL_##name,
+#define KERNEL(name, source, dtypes) MG_KERNEL_##name,
 #include "kernels.def"
 #undef KERNEL
     MG_KERNEL_COUNT

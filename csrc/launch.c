@@ -3,12 +3,12 @@
 #include "core.h"
 #include "plan.h"
 
-#define KERNEL(name) int mg_run_##name(const mg_launch *launch);
+#define KERNEL(name, source, dtypes) int mg_run_##name(const mg_launch *launch);
 #include "kernels.def"
 #undef KERNEL
 
 static const mg_kernel kernels[MG_KERNEL_COUNT] = {
-#define KERNEL(kernel_name) {#kernel_name, mg_run_##kernel_name},
+#define KERNEL(kernel_name, source, dtypes) {#kernel_name, mg_run_##kernel_name},
 #include "kernels.def"
 #undef KERNEL
 };

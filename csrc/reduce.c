@@ -271,6 +271,10 @@ int mg_find_reduction(const char *name) {
     return mg_fail(MG_VALUE_ERROR, "there is no reduction named '%s'", name);
 }
 
+int mg_reduction_core(int op) { return reductions[op].core; }
+
+int mg_reduction_is_mean(int op) { return reductions[op].mean; }
+
 const char *mg_reduction_name(int op) {
     return op >= 0 && op < REDUCTIONS ? reductions[op].name : NULL;
 }

@@ -36,4 +36,8 @@ typedef struct mg_reduce_loops {
     mg_reduce_columns columns[MG_REDUCE_CORES][MG_DTYPE_COUNT];
 } mg_reduce_loops;
 
+/* Of a reduction, by its number (reduce.c): enum mg_reduce_core; whether it divides by how many. */
+int mg_reduction_core(int op);
+int mg_reduction_is_mean(int op);
+
 #endif

@@ -25,6 +25,7 @@ STRATA = (
     {"nn", "optim", "utils", "serialization", "vision", "datasets", "training", "info"},
     {"func", "regularizers"},
     {"compiler"},
+    {"kernel_tools"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(STRATA) for name in names}

@@ -1,4 +1,4 @@
-"""The command `minigrad`: train and predict on the digits, and facts about the installation.
+"""The command `minigrad`: train and predict on the digits, tools for kernels, facts.
 
 Exit status: 0 done, 1 failed on the way, 2 wrong arguments or an unusable file, 130 interrupted.
 """
@@ -24,11 +24,11 @@ class Parser(argparse.ArgumentParser):
 def make_parser() -> argparse.ArgumentParser:
     """The commands and their arguments."""
     # Imported here, inside main's try: Ctrl-C during the import of the library ends it cleanly too.
-    from . import predict, show, train
+    from . import kernels, predict, show, train
 
     parser = Parser(prog="minigrad", description="Small neural networks on the CPU.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (train, predict, show):
+    for module in (train, predict, kernels, show):
         summary = (module.__doc__ or "").splitlines()[0]
         command = commands.add_parser(module.NAME, help=summary, description=summary)
         module.add_arguments(command)

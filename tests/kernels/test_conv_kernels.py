@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import reference
 from native import FLOATS, NULL, array, close, lib, many, ndarray, outputs, own, values
-from spatial_reference import convolution
+
+from minigrad.kernel_tools import reference
+from minigrad.kernel_tools.spatial_reference import convolution
 
 KERNELS = {
     "convolution",

@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 import pytest
-import reference
 from native import (
     DTYPES,
     FLOATS,
@@ -20,6 +19,8 @@ from native import (
     own,
     values,
 )
+
+from minigrad.kernel_tools import reference
 
 KERNELS = {
     "reduce",

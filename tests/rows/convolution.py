@@ -3,8 +3,9 @@ functional.py."""
 
 from __future__ import annotations
 
-import spatial_reference as reference
 from op_table import Real, Row
+
+from minigrad.kernel_tools import spatial_reference as reference
 
 
 def _row(name, x, weight, bias=True, **options):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import spatial_reference as reference
 from op_table import ALL, Real, Row
+
+from minigrad.kernel_tools import spatial_reference as reference
 
 
 def _columns(x, kernel, dilation=1, padding=0, stride=1):

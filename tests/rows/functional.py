@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import reference
 from op_table import Index, Real, Row
+
+from minigrad.kernel_tools import reference
 
 
 def _activation(name, call, formula, domain="real", **options):

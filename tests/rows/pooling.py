@@ -4,8 +4,9 @@ two stand in functional.py, adaptive means in resizing.py."""
 from __future__ import annotations
 
 import numpy as np
-import spatial_reference as reference
 from op_table import Index, Real, Row
+
+from minigrad.kernel_tools import spatial_reference as reference
 
 
 def _max(dims, name, shape, kernel, **options):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import spatial_reference as reference
 from op_table import Real, Row
+
+from minigrad.kernel_tools import spatial_reference as reference
 
 ONE_AXIS = {"bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
 

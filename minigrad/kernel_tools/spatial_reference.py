@@ -43,8 +43,8 @@ def convolution(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1)
     for o in range(outputs):
         first = o // (outputs // groups) * weight.shape[1]
         for tap, place in _taps(kernel, strides, dilations, counts):
-            patch = x[(slice(None), slice(first, first + weight.shape[1]), *place)]
-            y[:, o] += np.einsum("nc...,c->n...", patch, weight[(o, slice(None), *tap)])
+            met = (slice(None), slice(first, first + weight.shape[1]), *place)
+            y[:, o] += np.einsum("nc...,c->n...", x[met], np.moveaxis(weight, 1, -1)[o][tap])
     return y if bias is None else y + bias.reshape(-1, *[1] * dims)
 
 
@@ -64,9 +64,11 @@ def transposed(x, weight, bias=None, stride=1, padding=0, output_padding=0, grou
         first = c // (x.shape[1] // groups) * each
         for tap, place in _taps(kernel, strides, dilations, x.shape[2:]):
             for o in range(each):
-                y[(slice(None), first + o, *place)] += x[:, c] * weight[(c, o, *tap)]
+                met = (slice(None), first + o, *place)
+                y[met] += x[:, c] * weight[c, o][tap]
     inner = tuple(slice(p, n - p) for p, n in zip(paddings, whole, strict=True))
-    y = y[(slice(None), slice(None), *inner)]
+    kept = (slice(None), slice(None), *inner)
+    y = y[kept]
     return y if bias is None else y + bias.reshape(-1, *[1] * dims)
 
 
