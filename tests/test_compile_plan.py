@@ -100,6 +100,7 @@ def test_a_profile_leaves_the_state_as_it_was():
     assert len(profile.seconds) == len(step.plan) and profile.total > 0
     assert all(taken > 0 for taken in profile.seconds)
     text = str(profile)
+    assert sum(count for count, _ in profile.by_kernel().values()) == len(step.plan)
     assert "GFLOP/s" in text and "% of limit" in text and "optimizer_step adam" in text
     # The next steps, with their dropout masks, are those of a function that was not profiled.
     for first, second in zip(model.parameters(), other.parameters(), strict=True):

@@ -143,7 +143,8 @@ class CompiledPlan(Plan):
 
 
 class Profile:
-    """The times of a plan's launches. Its text is a table, the longest first."""
+    """The times of a plan's launches. Its text is a table of kernels and one of launches, the
+    longest first."""
 
     def __init__(
         self, heading: str, launches: list[Launch], seconds: list[float], limits: Limits
@@ -160,8 +161,21 @@ class Profile:
         pairs = zip(self.launches, self.seconds, strict=True)
         return [self.limits.seconds(each) / taken if taken else 0.0 for each, taken in pairs]
 
+    def by_kernel(self) -> dict[str, tuple[int, float]]:
+        """For each kernel the number of its launches and their seconds, the longest first."""
+        found: dict[str, tuple[int, float]] = {}
+        for each, taken in zip(self.launches, self.seconds, strict=True):
+            count, seconds = found.get(each.name, (0, 0.0))
+            found[each.name] = (count + 1, seconds + taken)
+        return dict(sorted(found.items(), key=lambda item: -item[1][1]))
+
     def __str__(self) -> str:
         total = self.total or 1.0
+        kernels = [
+            [name, str(count), f"{1e6 * seconds:.2f}", f"{100 * seconds / total:.1f}"]
+            for name, (count, seconds) in self.by_kernel().items()
+        ]
+        summary = _table(["kernel", "launches", "µs", "% of all"], kernels, right={1, 2, 3})
         found = zip(self.launches, self.seconds, self.shares_of_limit(), strict=True)
         rows = [
             [
@@ -179,7 +193,8 @@ class Profile:
         ]
         titles = ["", "kernel", "results", "µs", "% of all", "GFLOP/s", "GB/s", "% of limit"]
         table = _table([*titles, "asked for at"], rows, right={0, 3, 4, 5, 6, 7})
-        return f"{self.heading}\n{1e6 * self.total:.1f} µs; {self.limits}\n{table}"
+        first = f"{self.heading}\n{1e6 * self.total:.1f} µs; {self.limits}"
+        return f"{first}\n\n{summary}\n\n{table}"
 
 
 def _snapshot(launches: list[Launch]) -> list[tuple[Any, Any]]:
