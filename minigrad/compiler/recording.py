@@ -116,6 +116,7 @@ class Recording:
         self.first = self._finish(first, tensors)
         self._leaving.deliver(tensors, [own(lib.mg_cast(each, each.dtype)) for each in leaving])
         self._bind(bound, copied + leaving)
+        self._handle = self.plan.handle
         self._simple = (
             not self._written
             and not self.fixed
@@ -260,7 +261,8 @@ class Recording:
                 self.grads_before.append(tensor if depends else True)
         # Gradients that the function neither uses nor sets are none of its business.
         self.sets_grads = not all(a is b for a, b in zip(entry, self.exit_grads, strict=True))
-        self._settled = self._fits(self.exit_grads)
+        never = not self._fits(self.exit_grads)
+        self._settled = _never if never else self.state.grads_check(self.exit_grads)
 
     def _fits(self, grads: list[Any]) -> bool:
         for present, wanted in zip(grads, self.grads_before, strict=True):
@@ -288,34 +290,30 @@ class Recording:
         """The short way for a call with tensors alone: the result, or MISS."""
         if not self._simple or len(args) != self.count:
             return MISS
-        given = []
         for arg in args:
             if type(arg) is not Tensor or arg._requires_grad:
                 return MISS
-            given.append(arg._array)
-        state = self.state
-        if not state.unchanged():
+        if not self.state.unchanged():
             return MISS
-        settled = self._settled and state.grads_are(self.exit_grads)
-        if not settled and not self._fits(state.grads()):
+        settled = self._settled()
+        if not settled and not self._fits(self.state.grads()):
             return MISS
-        outputs = ffi.new(self._output_type)
+        given = [arg._array for arg in args]
+        outputs = _new_outputs(self._output_type)
+        result = None
         with self.lock:
-            if self.graph is not None:
-                if self.graph.busy():
-                    return MISS
-                status = _call(self.plan.handle, len(given), given, outputs)
-                if not status:
-                    result = self._finish(self._owned(outputs), args)
-            else:
-                status = _call(self.plan.handle, len(given), given, outputs)
-        if status:
-            if status > 0:
+            if self.graph is not None and self.graph.busy():
                 return MISS
-            check(status)
+            status = _call(self._handle, len(given), given, outputs)
+            if status:
+                if status > 0:
+                    return MISS
+                check(status)
+            if self.graph is not None:
+                result = self._finish(self._owned(outputs), args)
         if self.sets_grads and not settled:
             self._set_grads()
-        if self.graph is not None:
+        if result is not None:
             return result
         if self._single:
             result = _new(Tensor)
@@ -371,6 +369,11 @@ class Recording:
 
 
 _new = object.__new__
+_new_outputs = ffi.new
+
+
+def _never() -> bool:
+    return False
 
 
 class ArgumentGradients:

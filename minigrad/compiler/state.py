@@ -13,24 +13,25 @@ import functools
 import os
 import sys
 import types
-from collections.abc import Iterator
-from operator import attrgetter, is_
+from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from ..autograd.grad_mode import state as grad_mode
 from ..dtypes import get_default_dtype
+from ..kernels import lib
 from ..nn.members import changes
 from ..nn.module import Module
 from ..ops.random import Generator
 from ..optim.group import ParameterGroup
 from ..optim.optimizer import Optimizer
 from ..tensor import Tensor
+from .guards import Conditions
 from .outside import moves
 from .signature import PLAIN
 
-_of_tensor = attrgetter("_array", "_requires_grad", "_hooks")
 _grad = attrgetter("_grad")
 _MOST_OBJECTS = 100_000
 _MOST_BYTES = 1 << 16  # of an ndarray whose values are compared; larger ones are not looked into
@@ -223,86 +224,72 @@ class State:
         """Takes everything as it is now for what `unchanged` compares with."""
         self.kept = self.fingerprint()
         self._changes = changes[0]
-        self._cells: list[tuple[Any, Any]]
-        self._entries: list[tuple[Any, Any, Any]]
-        self._elements: list[tuple[Place, Any]]
-        self._fused: list[tuple[Any, Any]]
-        self._plain: list[tuple[Any, Any, Any, Any]]
-        self._enabled = grad_mode.enabled
-        self._dtype = get_default_dtype()
-        # What optimizers remember of a parameter changes with the objects that `_plain` looks at.
-        self._watched = [each for each in self.tensors if id(each) not in self._remembered]
-        self._arrays = list(map(_of_tensor, self._watched))
-        tables = [table for each in self._watched for table in each._hooks or ()]
-        self._hooks = [(table, list(table)) for table in tables]
+        # What optimizers remember of a parameter changes with the objects looked at below.
+        watched = [each for each in self.tensors if id(each) not in self._remembered]
+        groups = [group for each in self.optimizers for group in each.param_groups]
+        self._plain = [each for each in groups if getattr(each, "launches", None) is None]
+        self._hyperparameters = _numbers_of(self._plain)
         self._contents = [each.tobytes() for each in self.arrays]
-        self._cells, self._entries, self._elements = [], [], []
+        same = Conditions()
+        same.add("{}.enabled is {}", grad_mode, grad_mode.enabled)
+        same.add("{}() == {}", lib.mg_default_float, lib.mg_default_float())
         for place in self.places:
-            holder, value = place.holder, place.present()
-            if type(holder) is types.CellType:
-                self._cells.append((holder, value))
-            elif isinstance(holder, dict):
-                self._entries.append((holder.get, place.key, value))
+            present = place.present()
+            if type(place.holder) is types.CellType and _is_empty(place.holder):
+                same.add("{}({})", _is_empty, place.holder)
+            elif type(place.holder) is types.CellType:
+                same.add("{}.cell_contents is {}", place.holder, present)
+            elif isinstance(place.holder, dict) and place.key not in place.holder:
+                same.add("{}({}) is {}", place.holder.get, place.key, None)
             else:
-                self._elements.append((place, value))
-        self._fused, self._plain = [], []
+                same.add("{}[{}] is {}", place.holder, place.key, present)
+        for container, _ in self.sizes:
+            same.add("{}({}) == {}", len, container, len(container))
+        for each in watched:
+            fields = (each, each._array, each, each._requires_grad, each, each._hooks)
+            same.add("{}._array is {} and {}._requires_grad is {} and {}._hooks is {}", *fields)
+            for table in each._hooks or ():
+                same.add("{}({}) == {}", list, table, list(table))
+        for group in groups:
+            if getattr(group, "launches", None) is not None:
+                same.add("{}.launches is {}", group, group.launches)
         for optimizer in self.optimizers:
-            pairs = [(g, getattr(g, "launches", None)) for g in optimizer.param_groups]
-            self._fused += [(group, launches) for group, launches in pairs if launches is not None]
-            plain = [group for group, launches in pairs if launches is None]
-            self._plain.append((optimizer, optimizer.state, optimizer.param_groups, plain))
-        self._hyperparameters = [_numbers_of(plain) for _, _, _, plain in self._plain]
+            same.add("{}.state is {}", optimizer, optimizer.state)
+            same.add("{}.param_groups is {}", optimizer, optimizer.param_groups)
+        self._same = same.function()
 
     def unchanged(self) -> bool:
         """Whether a recording made at `note` still holds."""
-        if changes[0] != self._changes or not self._same_now():
-            if self.fingerprint() != self.kept:
-                return False
-            self.note()
-        return True
-
-    def _same_now(self) -> bool:
-        if grad_mode.enabled is not self._enabled or get_default_dtype() is not self._dtype:
+        if (
+            changes[0] == self._changes
+            and self._same()
+            and (not self._plain or _numbers_of(self._plain) == self._hyperparameters)
+            and (not self.arrays or [each.tobytes() for each in self.arrays] == self._contents)
+        ):
+            return True
+        if self.fingerprint() != self.kept:
             return False
-        try:
-            for cell, value in self._cells:
-                if cell.cell_contents is not value:
-                    return False
-        except ValueError:  # a cell without a value
-            return False
-        for get, key, value in self._entries:
-            if get(key) is not value:
-                return False
-        for place, value in self._elements:
-            if place.present() is not value:
-                return False
-        for container, size in self.sizes:
-            if len(container) != size:
-                return False
-        if list(map(_of_tensor, self._watched)) != self._arrays:
-            return False
-        if self.arrays and [each.tobytes() for each in self.arrays] != self._contents:
-            return False
-        for hooks, keys in self._hooks:
-            if list(hooks) != keys:
-                return False
-        for group, launches in self._fused:
-            if group.launches is not launches:
-                return False
-        for index, (optimizer, state, groups, plain) in enumerate(self._plain):
-            if optimizer.state is not state or optimizer.param_groups is not groups:
-                return False
-            if plain and _numbers_of(plain) != self._hyperparameters[index]:
-                return False
+        self.note()
         return True
 
     def grads(self) -> list[Tensor | None]:
         """The gradients of the leaves."""
         return list(map(_grad, self.leaves))
 
-    def grads_are(self, expected: list[Any]) -> bool:
-        """Whether the gradients of the leaves are these very tensors."""
-        return all(map(is_, map(_grad, self.leaves), expected))
+    def grads_check(self, expected: list[Any]) -> Callable[[], bool]:
+        """A function that tells whether the gradients of the leaves are these very tensors."""
+        same = Conditions()
+        for leaf, grad in zip(self.leaves, expected, strict=True):
+            same.add("{}._grad is {}", leaf, grad)
+        return same.function()
+
+
+def _is_empty(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return True
+    return False
 
 
 def _numbers_of(groups: list[Any]) -> list[Any]:
