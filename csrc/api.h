@@ -316,8 +316,8 @@ mg_array *mg_total_norm(int count, mg_array **arrays, int largest); /* 2-norm, o
 /* in place: times min(1, max_norm / (total_norm + 1e-6)) */
 int mg_clip_norm(int count, mg_array **arrays, mg_array *total_norm, double max_norm);
 int mg_clip_value(int count, mg_array **arrays, double limit); /* in place, into [-limit, limit] */
-/* Fresh memory full of one value that is no launch: what a step remembers begins with it, and a
- * replayed plan does not begin again. */
+/* Fresh memory full of one value that is no launch: what a step remembers begins with it. Made
+ * while a plan is recorded it is a constant of the plan: each replay begins with that value. */
 mg_array *mg_filled(int dtype, int ndim, const int64_t *shape, double value);
 
 /* ---- random numbers: Philox 4x32-10. generator: int64 (2), seed and counter, both in memory ----

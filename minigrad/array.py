@@ -68,7 +68,8 @@ def empty(shape: Sequence[int], dtype: dtype) -> Array:
 
 
 def filled(shape: Sequence[int], dtype: dtype, value: float) -> Array:
-    """Fresh memory full of one value. It is no launch: a replayed plan does not fill it again."""
+    """Fresh memory full of one value. It is no launch: a recording takes it as a constant, which
+    it has again at the beginning of each replay."""
     return own(lib.mg_filled(dtype.code, len(shape), shape, value))
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad import optim
+import minigrad as mg
+from minigrad import nn, optim
 
 
 def sgd_reference(p, g, memory, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False,
@@ -251,3 +252,22 @@ CASES = [
     (optim.LAMB, lamb_reference,
      {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.3, "maximize": True}, {}),
 ]  # fmt: skip
+
+
+SHAPES = [(3,), (), (4, 5), (0,), (1, 1, 2), (17,)]
+
+
+def make_parameters(dtype=mg.float64, shapes=SHAPES):
+    return [nn.Parameter(mg.tensor(np.random.standard_normal(s), dtype=dtype)) for s in shapes]
+
+
+def set_gradients(parameters):
+    for parameter in parameters:
+        values = np.random.standard_normal(tuple(parameter.shape))
+        parameter.grad = mg.tensor(values, dtype=parameter.dtype)
+
+
+def one(kind=optim.SGD, **options):
+    p = nn.Parameter(mg.zeros(2, dtype=mg.float64))
+    p.grad = mg.ones(2, dtype=mg.float64)
+    return p, kind([p], **options)

@@ -1,32 +1,18 @@
-"""Optimizers against their formulas in NumPy; groups, state dictionaries, hooks, errors, plans."""
+"""Optimizers against their formulas in NumPy; changes between steps, hooks, errors."""
 
 from __future__ import annotations
 
-import copy
 import inspect
 import itertools
-import pickle
 from collections import OrderedDict
 
 import numpy as np
 import pytest
-from optim_table import CASES, muon_reference
+from optim_table import CASES, make_parameters, muon_reference, one, set_gradients
 
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.kernels import record
-
-SHAPES = [(3,), (), (4, 5), (0,), (1, 1, 2), (17,)]
-
-
-def make_parameters(dtype=mg.float64, shapes=SHAPES):
-    return [nn.Parameter(mg.tensor(np.random.standard_normal(s), dtype=dtype)) for s in shapes]
-
-
-def set_gradients(parameters):
-    for parameter in parameters:
-        values = np.random.standard_normal(tuple(parameter.shape))
-        parameter.grad = mg.tensor(values, dtype=parameter.dtype)
 
 
 @pytest.mark.parametrize(("kind", "reference", "options", "extra"), CASES)
@@ -89,12 +75,6 @@ def test_a_parameter_listed_twice_is_updated_twice():
 
 
 # ---- what changes between steps ----
-
-
-def one(kind=optim.SGD, **options):
-    p = nn.Parameter(mg.zeros(2, dtype=mg.float64))
-    p.grad = mg.ones(2, dtype=mg.float64)
-    return p, kind([p], **options)
 
 
 @pytest.mark.parametrize("write", ["item", "update", "ior", "plain"])
@@ -210,222 +190,6 @@ def test_closure_runs_with_gradients_and_gives_the_loss():
     with mg.no_grad():
         assert optimizer.step(closure).item() == 2
     assert p.tolist() == pytest.approx([0.2, 0.2])
-
-
-# ---- plans ----
-
-
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [(kind, {k: v for k, v in options.items() if k != "lr"}) for kind, _, options, _ in CASES],
-)
-@pytest.mark.parametrize("first", ["eager", "recorded"])
-def test_a_replayed_step_sees_new_hyperparameters(kind, options, first):
-    def train(replay):
-        mg.manual_seed(1)
-        p = nn.Parameter(mg.randn(5))
-        optimizer = kind([p], lr=0.1, **options)
-
-        def step():
-            optimizer.zero_grad()
-            (p * p).sum().backward()
-            optimizer.step()
-
-        if first == "eager":
-            step()
-        with record() as plan:
-            step()
-        for index in range(6):
-            optimizer.param_groups[0]["lr"] = 0.1 / (index + 2)
-            if replay:
-                plan.replay()
-            else:
-                step()
-        return p.tolist(), dict(optimizer.state[p])
-
-    eager, eager_state = train(False)
-    replayed, replayed_state = train(True)
-    assert eager == replayed
-    for name, value in eager_state.items():
-        assert value.tolist() == replayed_state[name].tolist(), name
-
-
-@pytest.mark.parametrize("momentum", [0.1, None])
-def test_a_replayed_network_is_the_eager_one(momentum):
-    def train(replay):
-        mg.manual_seed(1)
-        net = nn.Sequential(
-            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4, momentum=momentum), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Dropout(0.3), nn.Linear(36, 8), nn.Tanh(), nn.BatchNorm1d(8),
-            nn.Linear(8, 3),
-        )  # fmt: skip
-        optimizer = optim.AdamW(net.parameters(), lr=0.01)
-        criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
-        x, y = mg.randn(6, 1, 8, 8), mg.tensor([0, 1, 2, 0, 1, 2])
-
-        def step():
-            optimizer.zero_grad()
-            loss = criterion(net(x), y)
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        step()
-        with record() as plan:
-            loss = step()
-        for _ in range(4):
-            x.normal_()  # the batch is memory: it changes without a new plan
-            if replay:
-                plan.replay()
-            else:
-                loss = step()
-        return loss.item(), net.state_dict()
-
-    loss, state = train(False)
-    replayed_loss, replayed = train(True)
-    assert loss == replayed_loss
-    for name, value in state.items():
-        assert value.tolist() == replayed[name].tolist(), name
-
-
-def test_a_plan_refuses_another_form_of_its_step():
-    for kind, switch in ((optim.SGD, "momentum"), (optim.Adam, "amsgrad"),
-                         (optim.RMSprop, "centered")):  # fmt: skip
-        p, optimizer = one(kind, lr=0.1)
-        with record() as plan:
-            optimizer.step()
-        optimizer.param_groups[0][switch] = 0.5
-        before = p.tolist()
-        with pytest.raises(RuntimeError, match=f"{kind.__name__}.step: .* record it again"):
-            plan.replay()
-        assert p.tolist() == before
-        optimizer.step()  # anew, with more to remember
-        with pytest.raises(RuntimeError, match="record it again"):
-            plan.replay()
-
-
-def test_a_plan_survives_load_state_dict():
-    p, optimizer = one(optim.Adam, lr=0.1)
-    optimizer.step()
-    saved = copy.deepcopy(optimizer.state_dict())
-    with record() as plan:
-        optimizer.step()
-    optimizer.load_state_dict(saved)
-    plan.replay()
-    assert optimizer.state[p]["step"].item() == 2
-
-
-# ---- dictionaries, copies ----
-
-
-def test_state_dict_has_torchs_layout():
-    parameters = make_parameters(shapes=[(2,), (3,)])
-    optimizer = optim.Adam([{"params": parameters[:1]}, {"params": parameters[1:], "lr": 1.0}])
-    parameters[1].grad = mg.ones(3, dtype=mg.float64)
-    optimizer.step()
-    state = optimizer.state_dict()
-    assert list(state) == ["state", "param_groups"] and list(state["state"]) == [1]
-    assert list(state["state"][1]) == ["step", "exp_avg", "exp_avg_sq"]
-    assert state["state"][1]["step"].dtype is mg.float32 and state["state"][1]["step"].shape == ()
-    assert [group["params"] for group in state["param_groups"]] == [[0], [1]]
-    assert type(state["param_groups"][0]) is dict
-    assert list(state["param_groups"][0]) == [
-        "lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "foreach", "capturable",
-        "differentiable", "fused", "decoupled_weight_decay", "params",
-    ]  # fmt: skip
-    momentum = optim.SGD(parameters[1:], momentum=0.9)
-    momentum.step()
-    assert list(momentum.state_dict()["state"][0]) == ["momentum_buffer"]
-    assert list(momentum.state_dict()["param_groups"][0]) == [
-        "lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize", "foreach",
-        "differentiable", "fused", "params",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("kind", "_", "options", "__"), CASES)
-def test_training_continues_from_a_state_dict(kind, _, options, __):
-    first = make_parameters()
-    optimizer = kind(first, **options)
-    gradients = [[mg.randn(s, dtype=mg.float64) for s in SHAPES] for _ in range(4)]
-
-    def run(parameters, chosen, steps):
-        for row in steps:
-            for parameter, gradient in zip(parameters, row, strict=True):
-                parameter.grad = gradient
-            chosen.step()
-
-    run(first, optimizer, gradients[:2])
-    second = [nn.Parameter(p.detach().clone()) for p in first]
-    other = kind(second, lr=123.0)
-    other.load_state_dict(optimizer.state_dict())
-    run(first, optimizer, gradients[2:])
-    run(second, other, gradients[2:])
-    for a, b in zip(first, second, strict=True):
-        assert a.tolist() == b.tolist()
-    assert other.param_groups[0]["lr"] == options["lr"]
-    for entry, loaded in zip(optimizer.state.values(), other.state.values(), strict=True):
-        assert all(entry[name].data_ptr() != loaded[name].data_ptr() for name in entry
-                   if entry[name].numel())  # fmt: skip
-
-
-def test_state_is_loaded_in_the_parameters_dtype():
-    (p,) = make_parameters(shapes=[(2,)])
-    p.grad = mg.ones(2, dtype=mg.float64)
-    optimizer = optim.Adam([p])
-    optimizer.step()
-    q = nn.Parameter(p.detach().float())
-    q.grad = mg.ones(2)
-    other = optim.Adam([q])
-    other.load_state_dict(optimizer.state_dict())
-    other.step()
-    assert other.state[q]["exp_avg"].dtype is mg.float32
-
-
-def test_load_state_dict_refuses_other_groups():
-    a, b = make_parameters(shapes=[(2,), (3,)])
-    one_group = optim.SGD([a, b])
-    with pytest.raises(ValueError, match="different number of parameter groups"):
-        one_group.load_state_dict(optim.SGD([{"params": a}, {"params": b}]).state_dict())
-    with pytest.raises(ValueError, match="doesn't match the size of optimizer's group"):
-        one_group.load_state_dict(optim.SGD([a]).state_dict())
-
-
-def test_groups_copy_as_plain_dictionaries():
-    p, optimizer = one(lr=0.1)
-    group = optimizer.param_groups[0]
-    for copied in (copy.copy(group), group.copy(), copy.deepcopy(group),
-                   pickle.loads(pickle.dumps(group))):  # fmt: skip
-        assert type(copied) is dict and copied["lr"] == 0.1
-        copied["lr"] = 5.0
-    assert group["lr"] == 0.1
-    optimizer.step()
-    assert p.tolist() == pytest.approx([-0.1, -0.1])
-
-
-@pytest.mark.parametrize("how", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
-def test_optimizers_copy_with_their_parameters(how):
-    p, optimizer = one(optim.Adam, lr=0.1)
-    optimizer.step()
-    q, copied = how((p, optimizer))
-    assert copied.param_groups[0]["params"][0] is q
-    for parameter, each in ((p, optimizer), (q, copied)):
-        parameter.grad = mg.ones(2, dtype=mg.float64)
-        each.step()
-    assert q.tolist() == p.tolist()
-    copied.param_groups[0]["lr"] = 7.0
-    copied.step()
-    assert q.tolist() != p.tolist() and optimizer.param_groups[0]["lr"] == 0.1
-
-
-def test_named_parameters():
-    net = nn.Linear(2, 2)
-    optimizer = optim.SGD(net.named_parameters(), lr=0.1)
-    assert optimizer.param_groups[0]["param_names"] == ["weight", "bias"]
-    assert optimizer.state_dict()["param_groups"][0]["param_names"] == ["weight", "bias"]
-    with pytest.raises(ValueError, match="with/without names"):
-        optimizer.add_param_group({"params": [nn.Parameter(mg.ones(1))]})
-    with pytest.raises(ValueError, match="Some param names are missing"):
-        optim.SGD([("a", net.weight), net.bias])
 
 
 # ---- hooks, printing, errors ----
@@ -627,28 +391,6 @@ def test_muon(nesterov):
         np.testing.assert_allclose(parameter.detach().numpy(), value, 1e-9)
     with pytest.raises(ValueError, match="Muon only supports 2D parameters"):
         optim.Muon([mg.zeros(2)])
-
-
-def test_a_replayed_muon_sees_new_hyperparameters():
-    def train(replay):
-        mg.manual_seed(1)
-        p = nn.Parameter(mg.randn(4, 3))
-        optimizer = optim.Muon([p], lr=mg.tensor(0.1))
-
-        def step():
-            optimizer.zero_grad()
-            (p * p).sum().backward()
-            optimizer.step()
-
-        with record() as plan:
-            step()
-        for index in range(4):
-            optimizer.param_groups[0]["lr"].fill_(0.1 / (index + 2))
-            optimizer.param_groups[0]["momentum"] = 0.5
-            plan.replay() if replay else step()
-        return p.tolist()
-
-    assert train(True) == train(False)
 
 
 @pytest.mark.parametrize("hint", ["foreach", "fused", "capturable"])
