@@ -121,6 +121,8 @@ int mg_plan_optimize(mg_plan *plan);
 int mg_plan_pack(mg_plan *plan); /* shares memory among the results that only the plan sees */
 int mg_plan_profile(mg_plan *plan,
                     double *seconds); /* runs it, and gives the time of each launch */
+/* Fills the memory that results share with NaN; a replay must not notice. */
+void mg_plan_poison(mg_plan *plan);
 void mg_plan_bytes(mg_plan *plan, int64_t *arena, int64_t *peak);
 int64_t mg_plan_length(mg_plan *plan);
 const char *mg_plan_kernel(mg_plan *plan, int64_t index); /* name of the launch's kernel */

@@ -50,7 +50,7 @@ typedef struct mg_plan_lives {
 } mg_plan_lives;
 
 /* Values of mg_storage.known. */
-enum { MG_KNOWN_WRITTEN = 1, MG_KNOWN_FILLED = 2, MG_KNOWN_RESULT = 3 };
+enum { MG_KNOWN_WRITTEN = 1, MG_KNOWN_FILLED = 2, MG_KNOWN_RESULT = 3, MG_KNOWN_SHARED = 4 };
 
 int mg_plan_find_lives(const mg_plan *plan, mg_plan_lives *lives);
 void mg_plan_free_lives(mg_plan_lives *lives);

@@ -94,6 +94,7 @@ int mg_plan_pack(mg_plan *plan) {
     plan->peak_bytes = peak_of(movable, moved, plan->count);
     mg_storage *block = plan->bytes ? mg_storage_new(plan->bytes) : NULL;
     int status = plan->bytes && !block ? -1 : 0;
+    if (block) block->known = MG_KNOWN_SHARED;
     for (int64_t i = 0; block && i < lives.array_count; i++) {
         mg_array *array = lives.arrays[i];
         const mg_plan_life *life = mg_plan_life_of(&lives, array->storage);
@@ -104,4 +105,16 @@ int mg_plan_pack(mg_plan *plan) {
     free(movable);
     mg_plan_free_lives(&lives);
     return status;
+}
+
+void mg_plan_poison(mg_plan *plan) {
+    for (int64_t i = 0; i < plan->count; i++) {
+        const mg_launch *launch = &plan->entries[i].launch;
+        for (int a = 0; a < launch->count; a++) {
+            const mg_array *array = launch->arrays[a];
+            if (!array || array->storage->known != MG_KNOWN_SHARED) continue;
+            memset(array->storage->data, 0xff, (size_t)array->storage->bytes);
+            return; /* there is one such block */
+        }
+    }
 }

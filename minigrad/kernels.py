@@ -168,6 +168,10 @@ class Plan:
         """Runs every launch again on the same memory."""
         check(lib.mg_plan_replay(self.handle))
 
+    def poison(self) -> None:
+        """Fills the memory that its results share with NaN, which a replay must not notice."""
+        lib.mg_plan_poison(self.handle)
+
     def bytes(self) -> tuple[int, int]:
         """The memory that only the plan uses, and how much of it is in use at the same time."""
         held, peak = ffi.new("int64_t *"), ffi.new("int64_t *")

@@ -319,12 +319,16 @@ class Program:
             self.parameters[0].register_hook(lambda grad: grad * 0.5)
         elif self.hook == "module":
             self.model[0].register_forward_hook(lambda module, args, output: output * 0.9)
+        self.outside = rng.integers(4) == 0  # the backward pass of the result
+        if self.outside:
+            self.steps_inside, self.zero = False, pick(["outside", "outside", "never"])
         self.saved: list[Any] = []
         self.step = self.make_step()
 
     def make_step(self) -> Any:
         """The step; it reaches nothing of the program that changes for other reasons."""
         model, optimizers, parameters = self.model, self.optimizers, self.parameters
+        outside = self.outside
         average, pieces, penalty, clip = self.average, self.pieces, self.penalty, self.clip
         zero, steps_inside, returns = self.zero, self.steps_inside, self.returns
         loss_of = LOSSES[self.loss]
@@ -341,6 +345,8 @@ class Program:
                 leaf = x if penalty == "input" else leaves[0]
                 (slope,) = mg.autograd.grad(loss, leaf, create_graph=True, allow_unused=True)
                 loss = loss if slope is None else loss + 0.1 * slope.square().sum()
+            if outside:
+                return loss, scores if len(leaves) % 2 else scores.detach()
             if loss.requires_grad:
                 loss.backward()
             return loss.detach(), scores.detach()
@@ -518,7 +524,7 @@ class Program:
         chance = float(self.pick([0.0, 0.1, 0.3]))
         allowed = [self.pick(kinds) for _ in range(4)]
         history: list[Any] = []
-        kept: list[tuple[Any, Any]] = []
+        kept: list[tuple[Any, np.ndarray]] = []
         for _ in range(count):
             self.seen: list[Any] = []
             x, y = batch = self.batch(int(self.pick(sizes)))
@@ -530,8 +536,13 @@ class Program:
                 except Exception as error:
                     self.seen.append(type(error).__name__)
             weight = () if self.rng.random() < 0.95 else (0.5,)
+            if compiled:
+                for recording in step.recordings:
+                    if not recording.busy():
+                        recording.plan.poison()
             try:
                 result = step(x, y, *weight)
+                self.go_back(result)
             except Exception as error:
                 self.seen.append(f"{type(error).__name__}: {error}"[:200])
                 result = None
@@ -542,18 +553,19 @@ class Program:
                 for optimizer in self.optimizers:
                     optimizer.zero_grad()
             self.look(result)
-            found = [each.numpy().copy() for each in tensors_in(result) if each is not x]
-            kept.append((result, found))
+            kept += [(t, t.detach().numpy().copy()) for t in tensors_in(result) if t is not x]
             history.append(self.seen)
-        for result, found in kept:  # results are values of their own, which nobody writes to
-            for tensor, values in zip(
-                [t for t in tensors_in(result) if t.shape != (0,)][: len(found)],
-                found,
-                strict=False,
-            ):
-                if tensor.shape == values.shape:
-                    history.append([np.array_equal(tensor.numpy(), values, equal_nan=True)])
+        # Results are values of their own, which no later call writes to.
+        history.append([np.array_equal(t.detach().numpy(), v, equal_nan=True) for t, v in kept])
         return history
+
+    def go_back(self, result: Any) -> None:
+        """The backward pass outside of the step, through some of its results."""
+        found = [t for t in tensors_in(result) if t.requires_grad]
+        if not found or self.rng.integers(8) == 0:
+            return
+        chosen = [found[0]] if self.rng.integers(3) else found
+        sum((each * each).sum() if each.dim() else each for each in chosen).backward()
 
     def batch(self, size: int) -> Any:
         x = mg.tensor(self.rng.standard_normal((size, self.size)).astype(np.float32))
