@@ -3,7 +3,7 @@ THREADS`. A library is minigrad, torch, numpy, jax, "minigrad compiled" or "torc
 
 minigrad and torch share the code of a case, as they share the API; NumPy's is written by hand, and
 JAX's is jax_steps.py. The process reads commands, one line of JSON each, and answers each with the
-time of the first call and the times of a block.
+time of the first call and the times of a block, or with an error.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ def supports(library: str, name: str) -> bool:
     if library == "numpy":  # by hand: the MLPs
         case = loops.INFERENCE[name][0] if name in loops.INFERENCE else name
         return case in NETWORKS and bool(NETWORKS[case].sizes)
-    # torch.compile refuses second derivatives, and the loop gains nothing that its steps do not.
-    return library != "torch compiled" or name not in (loops.DQN, loops.PINN)
+    return library != "torch compiled" or name != loops.PINN  # it refuses second derivatives
 
 
 # ---- minigrad and torch ----
@@ -273,10 +272,14 @@ def main() -> None:
     for turn, line in enumerate(sys.stdin):
         command = json.loads(line)
         name = command["case"]
-        step = kept.get(name) or make_step(library, lib, name, turn)
-        if library in SLOW_TO_COMPILE:
-            kept[name] = step
-        print(json.dumps(block(step, command["seconds"])), flush=True)
+        try:
+            step = kept.get(name) or make_step(library, lib, name, turn)
+            if library in SLOW_TO_COMPILE:
+                kept[name] = step
+            answer = block(step, command["seconds"])
+        except Exception as error:  # a library that cannot do it must not end the run
+            answer = {"error": f"{type(error).__name__}: {str(error).splitlines()[:1]}"}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -96,14 +96,19 @@ def measure(
 ) -> dict[tuple[str, str, int], list[float]]:
     """The times of all steps, by case, library and threads; those of first calls to `firsts`."""
     times: dict[tuple[str, str, int], list[float]] = {}
+    refused: set[tuple[str, str]] = set()
     for turn in range(rounds):
         order = workers if turn % 2 == 0 else list(reversed(workers))
         for name in names:
             for worker in order:
-                if cases.supports(worker.library, name):
+                if cases.supports(worker.library, name) and (worker.library, name) not in refused:
                     time.sleep(PAUSE)
                     found = worker.block(name, seconds)
                     key = (name, worker.library, worker.threads)
+                    if "error" in found:
+                        print(f"{worker.library}: {name}: {found['error']}", file=sys.stderr)
+                        refused.add((worker.library, name))
+                        continue
                     times.setdefault(key, []).extend(found["times"])
                     if firsts is not None:
                         firsts.setdefault(key, []).append(found["first"])

@@ -142,6 +142,16 @@ def test_python_segments_are_named():
     assert compiled(mg.full((3,), 3.0)).tolist() == [28, 28, 28]
 
 
+@pytest.mark.parametrize("isa", mg.kernels.available_isas())
+def test_limits_of_an_instruction_set(isa):
+    mg.kernels.set_isa(isa)
+    try:
+        limits = Limits(seconds=0.02)
+        assert min(limits.flops.values()) > 1e7
+    finally:
+        mg.kernels.set_isa(None)
+
+
 def test_bad_arguments_and_limits():
     with pytest.raises(ValueError, match="repeats"):
         trained()[2].plan.profile(repeats=0)
