@@ -97,6 +97,14 @@ typedef void (*mg_body)(void *context, int64_t begin, int64_t end);
  * cost of the whole loop on one thread; a loop too cheap to pay for a fork-join runs on the calling
  * thread. */
 void mg_parallel_for(int64_t count, int64_t piece, double nanoseconds, mg_body body, void *context);
+/* Calls run(context) on this thread while the others stand by: a loop within it starts on them in a
+ * fraction of a microsecond. Returns what it returns. */
+int mg_parallel_region(int (*run)(void *context), void *context);
+/* The same, with every loop on this thread. */
+int mg_parallel_alone(int (*run)(void *context), void *context);
+/* What a loop has to take on one thread to be worth sharing, in nanoseconds; infinite where there
+ * is nobody to share it with. */
+double mg_parallel_overhead(void);
 
 /* ---- instruction sets (dispatch.c, isa/) ---- */
 #include "conv.h"

@@ -200,9 +200,33 @@ static int out_of_memory(void) {
     return mg_fail(MG_MEMORY_ERROR, "matmul: out of memory for work buffers");
 }
 
+/* A small product, for threads that stand by: two blocks side by side, or one above the other. The
+ * bits are those of the whole product, since an element of C is the same sum wherever its block
+ * begins; except with one or two rows or columns, for which there is another kernel. */
+static int gemm_in_two(int dtype, const mg_gemm_problem *problem, double nanoseconds) {
+    const int64_t unit = mg_active_isa->gemm.of[INDEX(dtype)].columns;
+    const int64_t panels = ceiling(problem->n, unit);
+    grid cut = {.dtype = dtype, .problem = problem, .rows = problem->m, .columns = problem->n};
+    if (panels > 1)
+        cut.columns = ceiling(panels, 2) * unit;
+    else
+        cut.rows = ceiling(problem->m, 2);
+    cut.across = ceiling(problem->n, cut.columns);
+    const int64_t pieces = ceiling(problem->m, cut.rows) * cut.across;
+    if (pieces < 2 || problem->m - cut.rows * (pieces - 1) <= 2 ||
+        problem->n - cut.columns * (cut.across - 1) <= 2)
+        return mg_gemm_serial(dtype, problem);
+    mg_parallel_for(pieces, 1, nanoseconds, run_pieces, &cut);
+    return cut.failed ? out_of_memory() : 0;
+}
+
 int mg_gemm(int dtype, const mg_gemm_problem *problem) {
     const double work = (double)problem->m * (double)problem->n * (double)problem->k;
-    if (work < 500e3) return mg_gemm_serial(dtype, problem);
+    if (work < 500e3) {
+        const double nanoseconds = mg_gemm_nanoseconds(dtype, problem->m, problem->n, problem->k);
+        if (nanoseconds > mg_parallel_overhead()) return gemm_in_two(dtype, problem, nanoseconds);
+        return mg_gemm_serial(dtype, problem);
+    }
     const int64_t unit = mg_active_isa->gemm.of[INDEX(dtype)].columns;
     const int64_t panels = ceiling(problem->n, unit);
     grid cut = {.dtype = dtype, .problem = problem};

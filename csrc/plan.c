@@ -2,8 +2,6 @@
  * call. It keeps every array that they use alive, so a replay reads and writes the same memory. */
 #include "plan.h"
 
-#include <time.h>
-
 static __thread mg_plan *current;
 static int64_t last_id; /* atomic */
 
@@ -182,7 +180,7 @@ void mg_plan_release(mg_plan *plan) {
 
 /* ---- replay ---- */
 
-static int run_range(mg_plan *plan, int64_t begin, int64_t end) {
+int mg_plan_run_range(mg_plan *plan, int64_t begin, int64_t end) {
     if (current)
         return mg_fail(MG_RUNTIME_ERROR, "a plan cannot be replayed while one is being recorded");
     for (int64_t i = begin; i < end; i++) {
@@ -193,7 +191,7 @@ static int run_range(mg_plan *plan, int64_t begin, int64_t end) {
     return 0;
 }
 
-int mg_plan_replay(mg_plan *plan) { return run_range(plan, 0, plan->count); }
+int mg_plan_replay(mg_plan *plan) { return mg_plan_run(plan); }
 
 static mg_array **retained(int count, mg_array **arrays) {
     mg_array **kept = malloc((size_t)(count ? count : 1) * sizeof *kept);
@@ -252,7 +250,7 @@ int mg_plan_call(mg_plan *plan, int inputs, mg_array **input, mg_array **output)
     const int64_t writes = writes_to(inputs, input);
     int status = 0, made = 0;
     for (int i = 0; i < inputs && !status; i++) status = copy_input(plan->inputs[i], input[i]);
-    if (!status) status = run_range(plan, 0, plan->count);
+    if (!status) status = mg_plan_run(plan);
     /* It read copies, which did not follow what it wrote to the memory of their originals. */
     if (!status && writes_to(inputs, input) != writes)
         status = mg_fail(MG_RUNTIME_ERROR,
@@ -268,18 +266,12 @@ int mg_plan_call(mg_plan *plan, int inputs, mg_array **input, mg_array **output)
     return status;
 }
 
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 int mg_plan_profile(mg_plan *plan, double *seconds) {
     int status = 0;
     for (int64_t i = 0; i < plan->count && !status; i++) {
-        double begin = seconds_now();
-        status = run_range(plan, i, i + 1);
-        seconds[i] = seconds_now() - begin;
+        double begin = mg_seconds_now();
+        status = mg_plan_run_range(plan, i, i + 1);
+        seconds[i] = mg_seconds_now() - begin;
     }
     return status;
 }

@@ -13,6 +13,14 @@ typedef struct mg_plan_entry {
     int restores;     /* what the host had filled, for a replay through mg_plan_call alone */
 } mg_plan_entry;
 
+/* plan_threads.c: how long replays take on one thread and on all. */
+typedef struct mg_plan_trial {
+    int64_t replays, block;
+    double best[2]; /* seconds: on all threads, on one */
+    int alone;      /* one thread was faster */
+    int threads;    /* with so many in all */
+} mg_plan_trial;
+
 struct mg_plan {
     int64_t id; /* of storages that were made while it was recorded, see mg_storage.plan */
     mg_plan_entry *entries;
@@ -23,6 +31,7 @@ struct mg_plan {
     mg_array **outputs; /* what it returns copies of, after the last */
     int64_t bytes;      /* of the memory that only the plan uses */
     int64_t peak_bytes; /* of it, in use at the same time */
+    mg_plan_trial trial;
 };
 
 /* What becomes of one storage between the first launch and the last. Launches are counted from 0;
@@ -76,6 +85,9 @@ int64_t mg_plan_current_id(void);
  * recording began is kept as it is, to be there again in a replay. */
 int mg_plan_prepare(mg_plan *plan, const mg_launch *launch, uint32_t in_place);
 int mg_plan_append(mg_plan *plan, const mg_launch *launch, uint32_t in_place, const char *writer);
+int mg_plan_run_range(mg_plan *plan, int64_t begin, int64_t end);
+int mg_plan_run(mg_plan *plan); /* every launch, on one thread or on all, plan_threads.c */
+double mg_seconds_now(void);
 int mg_launch_run(const mg_launch *launch, uint32_t in_place, const char *writer);
 
 #endif

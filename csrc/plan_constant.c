@@ -36,10 +36,11 @@ static int writes_varying(const mg_plan_lives *lives, const mg_plan_entry *entry
     return 0;
 }
 
-/* A launch without results, or whose results anybody else sees, stays too: mark_sources. */
+/* What Python computes may depend on anything. A launch without results, or whose results anybody
+ * else sees, stays too: mark_sources. */
 static int stays(const mg_plan_lives *lives, const mg_plan_entry *entry) {
-    return entry->launch.outputs == 0 || reads_varying(lives, entry) ||
-           writes_varying(lives, entry);
+    return entry->launch.outputs == 0 || entry->launch.kernel == MG_KERNEL_host ||
+           reads_varying(lives, entry) || writes_varying(lives, entry);
 }
 
 /* One round: what a varying launch writes varies, and so does what it reads before the last write,

@@ -62,7 +62,8 @@ static int same_launch(const mg_plan_lives *lives, const mg_plan_entry *first, i
 /* Results in memory that the plan alone sees, made and written by this launch alone. */
 static int has_results_of_its_own(const mg_plan_lives *lives, const mg_plan_entry *entry,
                                   int64_t index) {
-    if (entry->in_place || !entry->launch.outputs) return 0;
+    if (entry->in_place || !entry->launch.outputs || entry->launch.kernel == MG_KERNEL_host)
+        return 0;
     for (int a = 0; a < entry->launch.outputs; a++) {
         const mg_array *array = entry->launch.arrays[a];
         if (!array) continue;

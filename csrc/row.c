@@ -1,7 +1,7 @@
 /* Many tensors as one long row, see row.h. */
 #include "row.h"
 
-enum { PIECE = 8192, WINDOW = 512 };
+enum { PIECE = 8192, LEAST_PIECE = 1024, WINDOW = 512 };
 
 int mg_row_begin(mg_row *row, int64_t members) {
     row->member = mg_scratch(MG_SCRATCH_WORK, (members + 1) * (int64_t)sizeof *row->member);
@@ -79,9 +79,10 @@ static void visit_piece(void *context, int64_t begin, int64_t end) {
 
 void mg_row_run(mg_row *row, double nanoseconds) {
     row->sums = NULL;
+    int64_t piece = (row->elements / 8 + LEAST_PIECE) / LEAST_PIECE * LEAST_PIECE;
     if (row->elements)
-        mg_parallel_for(row->elements, PIECE, nanoseconds * (double)row->elements, visit_piece,
-                        row);
+        mg_parallel_for(row->elements, piece < PIECE ? piece : PIECE,
+                        nanoseconds * (double)row->elements, visit_piece, row);
 }
 
 int mg_row_measure(mg_row *row, double nanoseconds) {

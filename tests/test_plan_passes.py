@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import nn
+from minigrad import kernels, nn
 from minigrad.kernels import check, lib, record
 
 
@@ -254,3 +256,65 @@ def test_a_perceptron_has_no_relu_left():
     for _ in range(3):
         step(tensor(5, 6), mg.tensor([0, 1, 2, 1, 0]))
     assert not {"unary", "binary", "copy"} & set(step.plan.kernels())
+
+
+@pytest.mark.parametrize("sizes", [(6, 8, 3), (64, 200, 34), (200, 130, 65, 10)])
+def test_threads_keep_the_bits(sizes):
+    """Replays on one thread and on several, and those that choose between them, are eager."""
+
+    def trained(threads, compiled):
+        kernels.set_num_threads(threads)
+        mg.manual_seed(1)
+        layers = [nn.Linear(a, b) for a, b in itertools.pairwise(sizes)]
+        model = nn.Sequential(*[each for layer in layers for each in (layer, nn.ReLU())])
+        optimizer = mg.optim.Adam(model.parameters(), lr=0.01)
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = model(x).square().mean()
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        run = mg.compile(step) if compiled else step
+        x = tensor(96, sizes[0])
+        losses = [run(x + i * 0.01).numpy().tobytes() for i in range(200)]
+        return losses, [each.detach().numpy().tobytes() for each in model.parameters()]
+
+    before = kernels.get_num_threads()
+    try:
+        wanted = trained(1, False)
+        for threads in (1, 2, 3):
+            assert trained(threads, True) == wanted, threads
+    finally:
+        kernels.set_num_threads(before)
+
+
+def test_python_in_a_plan_is_called_every_time():
+    """What a user's Function computes with NumPy may depend on anything."""
+    calls = []
+
+    class Counted(mg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            calls.append(1)
+            return mg.tensor(x.numpy() * 0 + len(calls))
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad
+
+    def function(x):
+        constant = mg.ones(3)
+        Counted.apply(constant)
+        return x + Counted.apply(constant) - Counted.apply(constant) + Counted.apply(x)
+
+    compiled = mg.compile(function)
+    x = tensor(3)
+    compiled(x)  # recording tries the code once more
+    for _ in range(3):
+        calls.clear()
+        wanted = function(x)
+        calls.clear()
+        assert same(wanted, compiled(x))
+        assert len(calls) == 4
