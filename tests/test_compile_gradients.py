@@ -5,7 +5,12 @@ from __future__ import annotations
 import copy
 import gc
 import io
+import multiprocessing
+import os
 import pickle
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -448,3 +453,172 @@ def test_memory_does_not_grow():
     del f
     gc.collect()
     assert mg.kernels.memory_statistics()["live"] < before
+
+
+# ---- calls of many forms ----
+
+
+class Settings:
+    def __init__(self, factor):
+        self.factor = factor
+
+
+def test_calls_of_many_forms_replay_the_last_recording():
+    settings, other = Settings(2.0), Settings(3.0)
+
+    @mg.compile
+    def f(*parts, table=None, settings=settings, flag=True):
+        total = parts[0] * settings.factor
+        for each in parts[1:]:
+            total = total + each
+        return (total + table["a"][0]) if flag else total
+
+    x, y = mg.ones(2), mg.full((2,), 5.0)
+    for _ in range(3):
+        assert f(x, y, table={"a": [x]}).tolist() == [8, 8]
+    assert len(f.recordings) == 1
+    assert f(x, y, table={"a": [y]}).tolist() == [12, 12]  # y twice: another recording
+    assert f(x, x, table={"a": [y]}).tolist() == [8, 8]
+    assert f(x, y, y, table={"a": [x]}).tolist() == [13, 13]
+    assert f(x, y, table={"a": [x]}, flag=False).tolist() == [7, 7]
+    assert f(x, y, table={"a": [x]}, flag=1).tolist() == [8, 8]
+    assert f(x, y, table={"a": [x]}, settings=other).tolist() == [9, 9]
+    other.factor = 4.0
+    assert f(x, y, table={"a": [x]}, settings=other).tolist() == [10, 10]
+    assert f(x, y, table={"a": (x,)}).tolist() == [8, 8]
+    for value in (0.0, -0.0, float("nan")):
+        g = mg.compile(lambda x, by: x / by)
+        for by in (value, -value, 1.0, value):
+            expected = (x / by).numpy()
+            np.testing.assert_array_equal(g(x, by=by).numpy(), expected)
+
+
+def test_an_argument_that_the_function_reaches_too():
+    total = mg.zeros(2)
+
+    @mg.compile
+    def f(x):
+        total.add_(1.0)
+        return x * 2
+
+    for i in range(1, 3):
+        assert f(mg.ones(2)).tolist() == [2, 2] and total.tolist() == [2 * i - 1] * 2
+        assert f(total).tolist() == [4 * i, 4 * i]
+
+
+def test_recursion():
+    @mg.compile
+    def power(x, n):
+        return x * power(x, n - 1) if n else mg.ones_like(x)
+
+    for value in (2.0, 3.0):
+        assert power(mg.full((1,), value), 3).item() == value**3
+
+
+def test_an_exception_leaves_the_function_usable():
+    model = nn.Linear(2, 2)
+    optimizer = optim.Adam(model.parameters())
+
+    @mg.compile
+    def step(x, fail):
+        optimizer.zero_grad()
+        loss = model(x).square().sum()
+        loss.backward()
+        if fail:
+            raise ValueError("mine")
+        optimizer.step()
+        return loss
+
+    before = model.weight.detach().clone()
+    with pytest.raises(ValueError, match="mine"):
+        step(mg.ones(1, 2), True)
+    assert model.weight.grad is not None and model.weight.tolist() == before.tolist()
+    for _ in range(3):
+        step(mg.ones(1, 2), False)
+    with pytest.raises(ValueError, match="mine"):
+        step(mg.ones(1, 2), True)
+    assert step.plan is not None
+
+
+# ---- processes ----
+
+
+def training():
+    mg.manual_seed(4)
+    model = network()
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    forward = mg.compile(lambda x, y: cross_entropy(model(x), y))
+
+    @mg.compile
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    def run(count):
+        losses = []
+        for x, y in batches(count):
+            losses.append(step(x, y).item())
+            optimizer.zero_grad()
+            loss = forward(x, y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses
+
+    return run
+
+
+def worker(run, queue):
+    queue.put(run(5))
+
+
+def test_a_forked_child_goes_on():
+    run = training()
+    run(3)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    children = [context.Process(target=worker, args=(run, queue)) for _ in range(2)]
+    for child in children:
+        child.start()
+    found = [queue.get(timeout=60) for _ in children]
+    for child in children:
+        child.join(60)
+        assert child.exitcode == 0
+    expected = run(5)  # the parent's own, which the children have not touched
+    assert found == [expected, expected]
+
+
+def test_a_fork_while_another_thread_replays():
+    f = mg.compile(lambda x: (x * 2).sum())
+    x = mg.ones(20000)
+    f(x), f(x)
+    stop = threading.Event()
+
+    def replay():
+        while not stop.is_set():
+            f(x)
+
+    thread = threading.Thread(target=replay)
+    thread.start()
+    try:
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if f(x).item() == 40000 else 1)
+            deadline = time.monotonic() + 30
+            while True:
+                done, status = os.waitpid(child, os.WNOHANG)
+                if done:
+                    break
+                if time.monotonic() > deadline:
+                    os.kill(child, signal.SIGKILL)
+                    os.waitpid(child, 0)
+                    raise AssertionError("the child hangs")
+                time.sleep(0.01)
+            assert os.waitstatus_to_exitcode(status) == 0
+    finally:
+        stop.set()
+        thread.join()

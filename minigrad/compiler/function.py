@@ -77,8 +77,9 @@ class CompiledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         last = self._last
-        if last is not None and not kwargs:
-            result = last.run(args)
+        if last is not None:
+            simple = last.simple and not kwargs
+            result = last.run(args) if simple else last.run_any(args, kwargs)
             if result is not MISS:
                 return result
         return self._call(args, kwargs)

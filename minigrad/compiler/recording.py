@@ -23,7 +23,7 @@ from .gradients import Graph, moment
 from .memory import compact, is_compact, static
 from .outside import Outside
 from .segments import Recorder, checked
-from .signature import Leaf, flatten, unflatten
+from .signature import Leaf, flatten, layout_of, matches, objects_in, unflatten
 from .sources import Sources
 from .state import State
 
@@ -54,12 +54,12 @@ class Recording:
         self.key: Any = None  # of the calls that it serves
         self.lock = threading.Lock()
         self.structure = structure  # keeps the objects of the key alive
-        self.state = State(function, [structure])
+        self.state = State(function, [each for part in structure for each in objects_in(part)])
         before = self.state.kept
         outside = Outside(self.state.moving, self.state.optimizers)
         entry_grads = self.state.grads()
         entry_arrays = [None if each is None else each._array for each in entry_grads]
-        known = {id(each) for each in self.state.tensors}
+        self._known = known = {id(each) for each in self.state.tensors}
         # Arguments that the function can reach otherwise are what they are; the others are copied
         # into memory of the plan's own.
         self.fixed = [(i, each) for i, each in enumerate(tensors) if id(each) in known]
@@ -67,6 +67,7 @@ class Recording:
         pairs = {i: _static(tensors[i]) for i in self.places}
         inputs = [pairs[i][0] if i in pairs else each for i, each in enumerate(tensors)]
         self._loose = [k for k, i in enumerate(self.places) if not is_compact(tensors[i]._array)]
+        layouts = [(each, layout_of(each)) for each in tensors]
         self._leaving = ArgumentGradients(self.places, tensors, inputs)
         edges = [edge_of(each) for each in inputs]
         since = moment()
@@ -117,7 +118,7 @@ class Recording:
         self._leaving.deliver(tensors, [own(lib.mg_cast(each, each.dtype)) for each in leaving])
         self._bind(bound, copied + leaving)
         self._handle = self.plan.handle
-        self._simple = (
+        self.simple = (
             not self._written
             and not self.fixed
             and not self._loose
@@ -129,6 +130,7 @@ class Recording:
         )
         self._single = type(self.result) is Leaf and self.graph is None and not self._leaves
         self.count = len(tensors)
+        self._flags = [(type(each), each._requires_grad, layout) for each, layout in layouts]
         del found, inputs, edges, pairs, copied, bound, first, leaving
         check(lib.mg_plan_optimize(self.plan.handle))
         check(lib.mg_plan_pack(self.plan.handle))
@@ -288,10 +290,10 @@ class Recording:
 
     def run(self, args: tuple[Any, ...]) -> Any:
         """The short way for a call with tensors alone: the result, or MISS."""
-        if not self._simple or len(args) != self.count:
+        if len(args) != self.count:
             return MISS
         for arg in args:
-            if type(arg) is not Tensor or arg._requires_grad:
+            if type(arg) is not Tensor or arg._requires_grad or id(arg) in self._known:
                 return MISS
         if not self.state.unchanged():
             return MISS
@@ -326,12 +328,34 @@ class Recording:
     def _owned(self, outputs: Any) -> list[Any]:
         return [owning(outputs[i], release) for i in range(self._output_count)]
 
+    def run_any(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The way for all other calls that can be told to be as the recorded one: the result, or
+        MISS. Sizes and strides are compared in C."""
+        tensors: list[Tensor] = []
+        first, second = self.structure
+        if self._loose or not matches(first, args, tensors) or not matches(second, kwargs, tensors):
+            return MISS
+        for index, each in enumerate(tensors):
+            kind, requires_grad, layout = self._flags[index]
+            if type(each) is not kind or each._requires_grad is not requires_grad:
+                return MISS
+            if (requires_grad or each._grad is not None) and layout_of(each) != layout:
+                return MISS
+        if not self.state.unchanged():
+            return MISS
+        settled = self._settled()
+        if not settled and not self._fits(self.state.grads()):
+            return MISS
+        return self.run_with(tensors)
+
     def run_with(self, tensors: list[Tensor]) -> Any:
         """Replays with these tensors as arguments; the caller has checked that it `holds`."""
         given = [tensors[i]._array for i in self.places]
         for index, each in self.fixed:
             if tensors[index] is not each:
                 return MISS
+        if any([id(tensors[i]) in self._known for i in self.places]):
+            return MISS  # an argument that the function reaches otherwise, too: see `fixed`
         for index in self._loose:
             given[index] = compact(given[index])
         given += self._leaving.given(tensors)
@@ -494,6 +518,8 @@ def _after_fork() -> None:
     """A lock that another thread held at the fork would stay locked for ever in the child."""
     for recording in _recordings:
         recording.lock = threading.Lock()
+        if recording.graph is not None:
+            recording.graph.lock = recording.lock
 
 
 register_at_fork(after_in_child=_after_fork)

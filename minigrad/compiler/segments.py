@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
+from os import register_at_fork
 from typing import Any
 
 from ..autograd import function as functions
@@ -202,6 +203,14 @@ def _run(stage: str, ctx: FunctionContext, function: Any, *args: Any) -> Any:
 
 _installed = [0]
 _lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+register_at_fork(after_in_child=_after_fork)
 
 
 def _install(change: int) -> None:

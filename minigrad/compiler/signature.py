@@ -60,6 +60,44 @@ def unflatten(structure: Any, tensors: list[Any]) -> Any:
     return structure.kind(parts)
 
 
+def matches(structure: Any, value: Any, tensors: list[Tensor]) -> bool:
+    """Whether `flatten` would make this structure of the value; its tensors go to the end of the
+    list."""
+    kind = type(structure)
+    if kind is Leaf:
+        if not isinstance(value, Tensor):
+            return False
+        for index, known in enumerate(tensors):
+            if known is value:
+                return index == structure
+        tensors.append(value)
+        return len(tensors) - 1 == structure
+    if kind is not Branch:
+        if value is structure:
+            return True
+        return type(value) is kind and kind in PLAIN and key_of(value) == key_of(structure)
+    parts = structure.parts
+    if type(value) is not structure.kind or len(value) != len(parts):
+        return False
+    if structure.kind is dict:
+        for (key, part), (other, each) in zip(parts, value.items(), strict=True):
+            if (key is not other and key_of(key) != key_of(other)) or not matches(
+                part, each, tensors
+            ):
+                return False
+        return True
+    return all([matches(part, each, tensors) for part, each in zip(parts, value, strict=True)])
+
+
+def objects_in(structure: Any) -> list[Any]:
+    """What is in it besides containers and tensors."""
+    if type(structure) is not Branch:
+        return [] if type(structure) is Leaf else [structure]
+    pairs = structure.kind is dict
+    parts = [part for _, part in structure.parts] if pairs else structure.parts
+    return [each for part in parts for each in objects_in(part)]
+
+
 def key_of(structure: Any) -> Hashable:
     """Equal for structures that a recording can serve alike. It keeps the objects in it alive by
     nothing but their numbers: a recording keeps the structure, too."""
