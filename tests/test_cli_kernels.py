@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from minigrad import kernels as core
 from minigrad.cli import main
-from minigrad.kernel_tools import Case, Trial, kernels, run_case
+from minigrad.compiler.limits import Limits
+from minigrad.kernel_tools import Case, Draw, Trial, kernels, run_case
+from minigrad.kernel_tools.arrays import array, ndarray
+from minigrad.kernel_tools.bench import cost_of, measurements, peer_modules
 from minigrad.kernel_tools.checks import error_of
+from minigrad.kernel_tools.workloads import workloads
 
 ONES = np.ones((3, 5), np.float32)
 
@@ -81,3 +87,60 @@ def test_wrong_arguments(arguments):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
+
+
+# ---- bench ----
+
+
+def test_bench(capsys, tmp_path):
+    picture = tmp_path / "roofline.png"
+    arguments = ["kernels", "bench", "matmul", "--size", "32x", "--seconds", "0", "--threads", "1"]
+    assert main([*arguments, "--plot", str(picture)]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].split()[:5] == ["kernel", "size", "us", "GFLOP/s", "GB/s"]
+    assert out.count("matmul  32x64x64") == 4 and "limits, measured just now" in out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert main([*arguments, "--peers", "none", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["machine"]["limits"]["flops"]["float32"] > 0
+    first = found["results"][0]
+    assert first["flops"] == 2 * 32 * 64 * 64 and first["bytes"] == 4 * (32 * 64 * 2 + 64 * 64)
+    assert first["ratios"] == {} and first["threads"] == 1 and first["share"] > 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--peers", "nobody"], ["--size", "nothing"], ["nothing"], ["--threads", "0"]],
+)
+def test_bench_refuses(arguments, capsys):
+    assert main(["kernels", "bench", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("minigrad kernels: error: ")
+
+
+def test_every_workload_is_a_kernel_and_runs():
+    """Those of the smallest sizes; with what NumPy makes of the same operands."""
+    names = {each.name for each in kernels()}
+    chosen = {}
+    for work in workloads("float32"):
+        assert work.name in names
+        if work.label.startswith("4Ki") or not work.label[:3].strip("0123456789"):
+            chosen.setdefault(work.name, work)
+    assert len(chosen) > 120
+    for work in chosen.values():
+        operands = work.operands(Draw("float32"))
+        handles = [array(each) for each in operands]
+        cost = cost_of(work.run, handles)
+        assert cost.bytes > 0 and cost.flops >= 0
+        if "numpy" in work.peers and work.label.startswith("4Ki"):
+            got, wanted = ndarray(work.run(*handles)), np.asarray(work.peers["numpy"](*operands))
+            np.testing.assert_allclose(got, wanted.reshape(got.shape), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.torch
+def test_torch_is_a_peer():
+    pytest.importorskip("torch")
+    limits = Limits(0.01)
+    modules = peer_modules(["torch"])
+    for pattern in ("softmax_backward", "unary.relu", "binary.*_backward", "fused.gelu*"):
+        for found in measurements(pattern, "float32", limits, modules, "4Ki", 0.0):
+            assert found.ratio("torch") or "gelu_tanh_backward" in found.name

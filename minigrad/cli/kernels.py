@@ -6,11 +6,15 @@ For people who write kernels. PATTERN is a part of a name, as of unary.exp, or a
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from .. import kernels as core
 from ..kernel_tools import listing
 from .errors import CommandError
+from .plot import HOW_TO_INSTALL, available
 
 NAME = "kernels"
 
@@ -18,20 +22,32 @@ NAME = "kernels"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the actions of `minigrad kernels` and their arguments."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    for function, summary in (
-        (_list, "every compiled kernel: dtypes, instruction sets, files"),
-        (_test, "compare kernels with a float64 reference"),
+    for function, summary, arguments in (
+        (_list, "every compiled kernel: dtypes, instruction sets, files", None),
+        (_test, "compare kernels with a float64 reference", _add_machine),
+        (_bench, "time kernels beside NumPy, torch and the limits of the machine", _add_bench),
     ):
         action = actions.add_parser(function.__name__[1:], help=summary, description=summary)
         action.add_argument("pattern", nargs="?", metavar="PATTERN", help="only these kernels")
         action.set_defaults(action=function)
-        if function is not _list:
-            _add_machine(action)
+        if arguments is not None:
+            arguments(action)
 
 
 def _add_machine(action: argparse.ArgumentParser) -> None:
     action.add_argument("--isa", choices=[*core.available_isas(), "all"], help="instruction set")
     action.add_argument("--threads", type=int, metavar="N", help="threads that a kernel may use")
+
+
+def _add_bench(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--peers", default="numpy", metavar="NAMES", help="numpy, torch, none")
+    action.add_argument("--dtype", default="float32", choices=["float32", "float64"])
+    action.add_argument("--size", help="only sizes that begin with this: 64Ki, 1Mi, 512x")
+    action.add_argument("--isa", choices=core.available_isas(), help="instruction set")
+    action.add_argument("--threads", type=int, metavar="N", help="threads that a kernel may use")
+    action.add_argument("--seconds", type=float, default=0.1, help="for each line (%(default)s)")
+    action.add_argument("--json", action="store_true", help="as JSON")
+    action.add_argument("--plot", metavar="FILE", help="write a roofline picture")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -55,13 +71,13 @@ def _chosen(pattern: str | None) -> list[listing.Kernel]:
     return found
 
 
-def print_table(rows: list[list[Any]], header: list[str], right: str = "") -> None:
+def print_table(rows: list[list[Any]], header: list[str], right: Sequence[str] = ()) -> None:
     """Rows in columns; those of the header's names in `right` stand to the right."""
     texts = [header, *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in texts) for i in range(len(header))]
     for row in texts:
         cells = [
-            cell.rjust(width) if name in right.split() else cell.ljust(width)
+            cell.rjust(width) if name in right else cell.ljust(width)
             for cell, width, name in zip(row, widths, header, strict=True)
         ]
         print("  ".join(cells).rstrip())
@@ -112,8 +128,58 @@ def _test(options: argparse.Namespace) -> None:
     print_table(
         rows,
         ["kernel", "dtype", "instructions", "trials", "ulp", "limit", ""],
-        "trials ulp limit",
+        ["trials", "ulp", "limit"],
     )
     if failed:
         raise CommandError(f"{failed} of {len(rows)} failed", 1)
     print(f"{len(rows)} passed")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from ..compiler.limits import Limits
+    from ..info import info
+    from ..kernel_tools import bench
+
+    if options.plot and not available():
+        raise CommandError(HOW_TO_INSTALL)
+    _chosen(options.pattern)
+    core.set_isa(options.isa or core.isa())
+    try:
+        peers = [name for name in options.peers.split(",") if name not in ("", "none")]
+        modules = bench.peer_modules(peers)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    limits = Limits(0.3)
+    chosen = options.pattern, options.dtype, limits, modules, options.size, options.seconds
+    found = list(bench.measurements(*chosen))
+    if not found:
+        raise CommandError("none of these kernels has a workload of that size")
+    if options.json:
+        machine = info() | {"limits": bench.limits_as_json(limits)}
+        print(json.dumps({"machine": machine, "results": [each.as_json() for each in found]}))
+    else:
+        _print_measurements(found, list(modules), str(limits))
+    if options.plot:
+        bench.plot(options.plot, found, limits)
+        print(f"wrote {options.plot}", file=sys.stderr if options.json else sys.stdout)
+
+
+def _print_measurements(found: list[Any], peers: list[str], limits: str) -> None:
+    rows = []
+    for each in found:
+        ratios = [each.ratio(peer) for peer in peers]
+        rows.append(
+            [
+                *(each.name, each.label, f"{each.own * 1e6:.1f}"),
+                f"{each.flops / each.own / 1e9:.1f}",
+                f"{each.bytes / each.own / 1e9:.1f}",
+                f"{100 * each.share:.0f}",
+                *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
+            ]
+        )
+    numbers = ["us", "GFLOP/s", "GB/s", "% limit", *peers]
+    print_table(rows, ["kernel", "size", *numbers], numbers)
+    first = found[0]
+    print(f"{first.dtype}, {first.isa}, {first.threads} threads; {limits}")
+    if peers:
+        print("a ratio above 1: the peer takes longer; medians, measured in turns")
