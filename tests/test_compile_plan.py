@@ -84,6 +84,17 @@ def test_costs_are_counted(name):
     assert (launch.flops, launch.bytes) == (flops, size)
 
 
+def test_attention_counts_its_products():
+    q, k, v = (mg.randn(2, 4, n, 8, requires_grad=True) for n in (5, 6, 6))
+    attention = nn.functional.scaled_dot_product_attention
+    compiled = mg.compile(lambda: mg.autograd.grad(attention(q, k, v).sum(), (q, k, v)))
+    compiled()
+    (forward,) = named(compiled.plan, "attention")
+    (backward,) = named(compiled.plan, "attention_backward")
+    scores = 2 * 4 * 5 * 6
+    assert forward.flops == 2 * scores * (8 + 8) and backward.flops == 2 * scores * 5 * 8
+
+
 def test_a_recurrent_layer_counts_both_products():
     layer = nn.GRU(3, 5)
     compiled = mg.compile(lambda x: layer(x)[0])

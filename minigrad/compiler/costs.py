@@ -99,7 +99,29 @@ def _recurrent_backward(integers: list[int], results: list[Any], operands: list[
     return 2 * _recurrent(integers, results, operands)
 
 
+def _attention(integers: list[int], results: list[Any], operands: list[Any]) -> int:
+    """Two products; the causal mask leaves about half of the scores."""
+    return _scores(integers, operands[0], operands[1]) * (
+        shape_of(operands[0])[-1] + shape_of(operands[2])[-1]
+    )
+
+
+def _attention_backward(integers: list[int], results: list[Any], operands: list[Any]) -> int:
+    """Five products: scores again, the gradients of weights, value, query and key."""
+    query, key, value = operands[2:5]
+    widths = 3 * shape_of(query)[-1] + 2 * shape_of(value)[-1]
+    return _scores(integers, query, key) * widths
+
+
+def _scores(integers: list[int], query: Any, key: Any) -> int:
+    """Operations for one feature of a product over all scores."""
+    scores = prod(shape_of(query)[:-1]) * shape_of(key)[-2]
+    return scores if integers[0] else 2 * scores
+
+
 _COUNTS = {
+    "attention": _attention,
+    "attention_backward": _attention_backward,
     "matmul": _matmul,
     "convolution": _convolution,
     "convolution_input": _convolution,
