@@ -23,11 +23,6 @@ typedef struct factors {
     double floor, shrink, rate;
 } factors;
 
-static double element(const mg_array *array, int64_t i) {
-    return array->dtype == MG_FLOAT32 ? (double)((const float *)array->data)[i]
-                                      : ((const double *)array->data)[i];
-}
-
 /* A block of rows of one matrix, for the sums over its columns. */
 enum { BLOCK = 64 };
 
@@ -89,11 +84,12 @@ static int average(const factors *of, const mg_array *gradient, double weight, d
         int64_t first = m * of->height;
         mix(of->height, of->rows->data + first * item, scale + first, (double)of->width, weight);
         double mean = 0;
-        for (int64_t i = 0; i < of->height; i++) mean += element(of->rows, first + i);
+        for (int64_t i = 0; i < of->height; i++)
+            mean += mg_number(of->rows->dtype, of->rows->data, first + i);
         mean /= (double)of->height;
         if (mean < eps1) mean = eps1;
         for (int64_t i = 0; i < of->height; i++)
-            scale[first + i] = element(of->rows, first + i) / mean;
+            scale[first + i] = mg_number(of->rows->dtype, of->rows->data, first + i) / mean;
     }
     mg_release(sums);
     if (copy) mg_release(copy);

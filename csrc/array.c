@@ -75,12 +75,7 @@ mg_array *mg_filled(int dtype, int ndim, const int64_t *shape, double value) {
         return NULL;
     }
     mg_array *array = mg_empty(dtype, ndim, shape);
-    for (int64_t i = 0; array && i < array->size; i++) {
-        if (dtype == MG_FLOAT32)
-            ((float *)array->data)[i] = (float)value;
-        else
-            ((double *)array->data)[i] = value;
-    }
+    for (int64_t i = 0; array && i < array->size; i++) mg_set_number(dtype, array->data, i, value);
     return array;
 }
 

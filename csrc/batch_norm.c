@@ -28,18 +28,6 @@ typedef struct batch {
     char *scale, *shift, *slope;
 } batch;
 
-static double get(const batch *b, const void *numbers, int64_t k) {
-    return b->dtype == MG_FLOAT32 ? (double)((const float *)numbers)[k]
-                                  : ((const double *)numbers)[k];
-}
-
-static void put(const batch *b, void *numbers, int64_t k, double value) {
-    if (b->dtype == MG_FLOAT32)
-        ((float *)numbers)[k] = (float)value;
-    else
-        ((double *)numbers)[k] = value;
-}
-
 /* Sums over the data of channels [first, first + channels); one channel where inner > 1. */
 static void sum_channels(const batch *b, int kind, int64_t first, int64_t channels, double *sums) {
     const mg_normalize_loops *loops = &mg_active_isa->normalize;
@@ -59,11 +47,12 @@ static void track(const batch *b, int64_t channel, double mean, double variance,
     if (!b->running_mean || samples < 1) return;
     int64_t at = channel * b->running_mean->strides[0];
     double kept = 1 - b->momentum, unbiased = samples > 1 ? samples / (samples - 1) : 1;
-    put(b, b->running_mean->data, at,
-        kept * get(b, b->running_mean->data, at) + b->momentum * mean);
+    mg_set_number(b->dtype, b->running_mean->data, at,
+                  kept * mg_number(b->dtype, b->running_mean->data, at) + b->momentum * mean);
     at = channel * b->running_var->strides[0];
-    put(b, b->running_var->data, at,
-        kept * get(b, b->running_var->data, at) + b->momentum * variance * unbiased);
+    mg_set_number(b->dtype, b->running_var->data, at,
+                  kept * mg_number(b->dtype, b->running_var->data, at) +
+                      b->momentum * variance * unbiased);
 }
 
 /* Statistics of the channels, and the numbers that the rows are normalised with. */
@@ -71,7 +60,8 @@ static void forward_statistics(const batch *b, int64_t first, int64_t channels) 
     double sums[COLUMNS], squares[COLUMNS], samples = (double)b->count * (double)b->inner;
     if (b->training) {
         sum_channels(b, MG_BATCH_SUM_X, first, channels, sums);
-        for (int64_t k = 0; k < channels; k++) put(b, b->mean->data, first + k, sums[k] / samples);
+        for (int64_t k = 0; k < channels; k++)
+            mg_set_number(b->dtype, b->mean->data, first + k, sums[k] / samples);
         sum_channels(b, MG_BATCH_SUM_SQUARES, first, channels, squares);
     }
     for (int64_t k = 0; k < channels; k++) {
@@ -80,20 +70,25 @@ static void forward_statistics(const batch *b, int64_t first, int64_t channels) 
         if (b->training) {
             /* The squares are around the rounded mean a:
              * sum (x - a)^2 = sum (x - m)^2 + n (m - a)^2 */
-            double mean = sums[k] / samples, rounding = mean - get(b, b->mean->data, channel);
+            double mean = sums[k] / samples,
+                   rounding = mean - mg_number(b->dtype, b->mean->data, channel);
             variance = squares[k] / samples - rounding * rounding;
             if (variance < 0) variance = 0;
             track(b, channel, mean, variance, samples);
         } else {
             int64_t at = channel * b->running_mean->strides[0];
-            put(b, b->mean->data, channel, get(b, b->running_mean->data, at));
+            mg_set_number(b->dtype, b->mean->data, channel,
+                          mg_number(b->dtype, b->running_mean->data, at));
             at = channel * b->running_var->strides[0];
-            variance = get(b, b->running_var->data, at);
+            variance = mg_number(b->dtype, b->running_var->data, at);
         }
         double inverse_std = 1 / sqrt(variance + b->eps);
-        put(b, b->inverse_std->data, channel, inverse_std);
-        put(b, b->scale, channel, (b->weight ? get(b, b->weight->data, channel) : 1) * inverse_std);
-        put(b, b->shift, channel, b->bias ? get(b, b->bias->data, channel) : 0);
+        mg_set_number(b->dtype, b->inverse_std->data, channel, inverse_std);
+        mg_set_number(b->dtype, b->scale, channel,
+                      (b->weight ? mg_number(b->dtype, b->weight->data, channel) : 1) *
+                          inverse_std);
+        mg_set_number(b->dtype, b->shift, channel,
+                      b->bias ? mg_number(b->dtype, b->bias->data, channel) : 0);
     }
 }
 
@@ -103,14 +98,16 @@ static void backward_statistics(const batch *b, int64_t first, int64_t channels)
     sum_channels(b, MG_BATCH_SUM_GRAD_TIMES, first, channels, products);
     for (int64_t k = 0; k < channels; k++) {
         int64_t channel = first + k;
-        double inverse_std = get(b, b->inverse_std->data, channel);
-        put(b, b->grad_bias->data, channel, sums[k]);
-        put(b, b->grad_weight->data, channel, products[k] * inverse_std);
-        double scale = (b->weight ? get(b, b->weight->data, channel) : 1) * inverse_std;
-        put(b, b->scale, channel, scale);
-        put(b, b->shift, channel, scale * sums[k] / samples);
+        double inverse_std = mg_number(b->dtype, b->inverse_std->data, channel);
+        mg_set_number(b->dtype, b->grad_bias->data, channel, sums[k]);
+        mg_set_number(b->dtype, b->grad_weight->data, channel, products[k] * inverse_std);
+        double scale =
+            (b->weight ? mg_number(b->dtype, b->weight->data, channel) : 1) * inverse_std;
+        mg_set_number(b->dtype, b->scale, channel, scale);
+        mg_set_number(b->dtype, b->shift, channel, scale * sums[k] / samples);
         if (b->slope)
-            put(b, b->slope, channel, scale * products[k] / samples * inverse_std * inverse_std);
+            mg_set_number(b->dtype, b->slope, channel,
+                          scale * products[k] / samples * inverse_std * inverse_std);
     }
 }
 

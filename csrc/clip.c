@@ -25,17 +25,6 @@ static void find_largest(const mg_row *row, int64_t member, int64_t begin, int64
     if (most > sums[0] || most != most) sums[0] = most;
 }
 
-static void write_number(mg_array *to, double value) {
-    if (to->dtype == MG_FLOAT32)
-        *(float *)to->data = (float)value;
-    else
-        *(double *)to->data = value;
-}
-
-static double read_number(const mg_array *from) {
-    return from->dtype == MG_FLOAT32 ? *(const float *)from->data : *(const double *)from->data;
-}
-
 /* arrays: the norm (0-d), what it is of (n). integers: n, whether the largest is wanted. */
 int mg_run_total_norm(const mg_launch *launch) {
     int64_t n = launch->integers[0];
@@ -53,7 +42,8 @@ int mg_run_total_norm(const mg_launch *launch) {
             total += mg_row_sum(&row, i, 0);
         }
     }
-    write_number(launch->arrays[0], largest ? total : sqrt(total));
+    mg_set_number(launch->arrays[0]->dtype, launch->arrays[0]->data, 0,
+                  largest ? total : sqrt(total));
     return 0;
 }
 
@@ -74,7 +64,8 @@ static void clamp(const mg_row *row, int64_t member, int64_t begin, int64_t coun
 /* arrays: what is scaled (n), the total norm. integers: n. scalars: max_norm. */
 int mg_run_clip_norm(const mg_launch *launch) {
     int64_t n = launch->integers[0];
-    double factor = launch->scalars[0] / (read_number(launch->arrays[n]) + 1e-6);
+    double factor = launch->scalars[0] /
+                    (mg_number(launch->arrays[n]->dtype, launch->arrays[n]->data, 0) + 1e-6);
     if (factor >= 1) return 0;
     mg_row row;
     if (begin_row(&row, launch->arrays, n, scale)) return -1;

@@ -44,6 +44,18 @@ void *mg_scratch(int slot, int64_t bytes);
 
 /* ---- arrays (array.c) ---- */
 static inline int mg_is_float(int dtype) { return dtype >= MG_FLOAT32; }
+
+/* Number k of contiguous ones of a floating dtype. */
+static inline double mg_number(int dtype, const void *numbers, int64_t k) {
+    return dtype == MG_FLOAT32 ? (double)((const float *)numbers)[k] : ((const double *)numbers)[k];
+}
+
+static inline void mg_set_number(int dtype, void *numbers, int64_t k, double value) {
+    if (dtype == MG_FLOAT32)
+        ((float *)numbers)[k] = (float)value;
+    else
+        ((double *)numbers)[k] = value;
+}
 static inline int mg_is_contiguous(const mg_array *a) { return a->flags & MG_CONTIGUOUS; }
 
 /* A fresh contiguous array with the shape of another. */

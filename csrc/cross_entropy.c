@@ -38,8 +38,7 @@ static loss_context describe(const mg_array *input, const mg_array *target, cons
     if (weight && c.task.label_smoothing != 0) {
         c.task.weight_sum = 0;
         for (int64_t k = 0; k < c.task.classes; k++)
-            c.task.weight_sum += c.dtype == MG_FLOAT32 ? (double)((const float *)weight->data)[k]
-                                                       : ((const double *)weight->data)[k];
+            c.task.weight_sum += mg_number(c.dtype, weight->data, k);
     }
     /* The parallel loop runs over rows, or over (outer, chunks of COLUMNS samples). */
     c.outer = input->ndim > 1 ? input->shape[0] : 1;
@@ -109,18 +108,6 @@ static void backward(void *context, int64_t begin, int64_t end) {
     }
 }
 
-static void write_number(const mg_array *array, double value) {
-    if (array->dtype == MG_FLOAT32)
-        *(float *)array->data = (float)value;
-    else
-        *(double *)array->data = value;
-}
-
-static double read_number(const mg_array *array) {
-    return array->dtype == MG_FLOAT32 ? (double)*(const float *)array->data
-                                      : *(const double *)array->data;
-}
-
 /* arrays: loss, log-probabilities, total weight, input, target, weight. integers: ignore_index,
  * reduction. scalars: label_smoothing. */
 int mg_run_cross_entropy(const mg_launch *launch) {
@@ -149,8 +136,10 @@ int mg_run_cross_entropy(const mg_launch *launch) {
         loss += c.totals[2 * piece];
         total_weight += c.totals[2 * piece + 1];
     }
-    write_number(arrays[2], total_weight);
-    if (reduction != NONE) write_number(arrays[0], reduction == MEAN ? loss / total_weight : loss);
+    mg_set_number(arrays[2]->dtype, arrays[2]->data, 0, total_weight);
+    if (reduction != NONE)
+        mg_set_number(arrays[0]->dtype, arrays[0]->data, 0,
+                      reduction == MEAN ? loss / total_weight : loss);
     return 0;
 }
 
@@ -164,8 +153,8 @@ int mg_run_cross_entropy_backward(const mg_launch *launch) {
     loss_context c = describe(log_probabilities, target, arrays[4], launch);
     c.output = arrays[0]->data;
     c.grad = reduction == NONE ? arrays[1]->data : NULL;
-    c.scale = reduction == NONE ? 1 : read_number(arrays[1]);
-    if (reduction == MEAN) c.scale /= read_number(arrays[5]);
+    c.scale = reduction == NONE ? 1 : mg_number(arrays[1]->dtype, arrays[1]->data, 0);
+    if (reduction == MEAN) c.scale /= mg_number(arrays[5]->dtype, arrays[5]->data, 0);
     mg_parallel_for(c.outer * c.chunks, c.piece,
                     0.07 * (double)(log_probabilities->size * c.item_size), backward, &c);
     return c.bad_target ? fail_target(&c, target->size) : 0;

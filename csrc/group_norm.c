@@ -26,18 +26,6 @@ typedef struct norm {
     int64_t piece, pieces; /* samples in a piece of `sums`, and their number */
 } norm;
 
-static double get(const norm *m, const void *numbers, int64_t k) {
-    return m->dtype == MG_FLOAT32 ? (double)((const float *)numbers)[k]
-                                  : ((const double *)numbers)[k];
-}
-
-static void put(const norm *m, void *numbers, int64_t k, double value) {
-    if (m->dtype == MG_FLOAT32)
-        ((float *)numbers)[k] = (float)value;
-    else
-        ((double *)numbers)[k] = value;
-}
-
 static const char *advance(const norm *m, const char *base, int64_t elements) {
     return base ? base + elements * m->item_size : NULL;
 }
@@ -72,25 +60,29 @@ static void group_statistics(const norm *m, int64_t group) {
     const char *x = advance(m, m->x, group * n), *mean = advance(m, m->task.mean, group);
     double sum, squares;
     loops->batch_sum_rows[m->dtype](MG_BATCH_SUM_X, x, NULL, 1, 0, n, NULL, &sum);
-    put(m, m->task.mean, group, sum / (double)n);
+    mg_set_number(m->dtype, m->task.mean, group, sum / (double)n);
     loops->batch_sum_rows[m->dtype](MG_BATCH_SUM_SQUARES, x, NULL, 1, 0, n, mean, &squares);
-    double rounding = sum / (double)n - get(m, mean, 0); /* see kernels/normalize_rows.h */
+    double rounding =
+        sum / (double)n - mg_number(m->dtype, mean, 0); /* see kernels/normalize_rows.h */
     double variance = squares / (double)n - rounding * rounding;
     if (variance < 0) variance = 0;
-    put(m, m->task.inverse_std, group, 1 / sqrt(variance + m->task.eps));
+    mg_set_number(m->dtype, m->task.inverse_std, group, 1 / sqrt(variance + m->task.eps));
 }
 
 static void forward_groups(void *context, int64_t begin, int64_t end) {
     const norm *m = context;
     for (int64_t group = begin; group < end; group++) {
         group_statistics(m, group);
-        double inverse_std = get(m, m->task.inverse_std, group);
+        double inverse_std = mg_number(m->dtype, m->task.inverse_std, group);
         for (int64_t c = 0; c < m->channels; c++) {
             int64_t channel = group % m->task.groups * m->channels + c;
             int64_t offset = (group * m->channels + c) * m->inner * m->item_size;
             double scale, shift; /* one number of the dtype in each */
-            put(m, &scale, 0, inverse_std * (m->task.weight ? get(m, m->task.weight, channel) : 1));
-            put(m, &shift, 0, m->task.bias ? get(m, m->task.bias, channel) : 0);
+            mg_set_number(m->dtype, &scale, 0,
+                          inverse_std *
+                              (m->task.weight ? mg_number(m->dtype, m->task.weight, channel) : 1));
+            mg_set_number(m->dtype, &shift, 0,
+                          m->task.bias ? mg_number(m->dtype, m->task.bias, channel) : 0);
             mg_batch_rows rows = {.rows = 1,
                                   .n = m->inner,
                                   .mean = advance(m, m->task.mean, group),
@@ -109,11 +101,11 @@ static void backward_groups(void *context, int64_t begin, int64_t end) {
     for (int64_t group = begin; group < end; group++) {
         const int64_t first = group % m->task.groups * m->channels;
         const char *mean = advance(m, m->task.mean, group);
-        const double inverse_std = get(m, m->task.inverse_std, group);
+        const double inverse_std = mg_number(m->dtype, m->task.inverse_std, group);
         double *to_weight = (double *)m->sums + group / m->task.groups * 2 * weights + first;
         double *to_bias = to_weight + weights, sum = 0, product = 0;
         for (int64_t c = 0; c < m->channels; c++) {
-            double weight = m->task.weight ? get(m, m->task.weight, first + c) : 1;
+            double weight = m->task.weight ? mg_number(m->dtype, m->task.weight, first + c) : 1;
             int64_t offset = (group * m->channels + c) * m->inner * m->item_size;
             loops->batch_sum_rows[m->dtype](MG_BATCH_SUM_GRAD, m->x + offset, m->grad + offset, 1,
                                             0, m->inner, mean, to_bias + c);
@@ -125,8 +117,9 @@ static void backward_groups(void *context, int64_t begin, int64_t end) {
         }
         if (!m->out) continue;
         double scale, shift, slope;
-        put(m, &shift, 0, inverse_std * sum / (double)m->task.n);
-        put(m, &slope, 0, inverse_std * inverse_std * inverse_std * product / (double)m->task.n);
+        mg_set_number(m->dtype, &shift, 0, inverse_std * sum / (double)m->task.n);
+        mg_set_number(m->dtype, &slope, 0,
+                      inverse_std * inverse_std * inverse_std * product / (double)m->task.n);
         mg_batch_rows rows = {.rows = 1,
                               .n = m->inner,
                               .mean = mean,
@@ -135,8 +128,8 @@ static void backward_groups(void *context, int64_t begin, int64_t end) {
                               .slope = &slope};
         for (int64_t c = 0; c < m->channels; c++) {
             int64_t offset = (group * m->channels + c) * m->inner * m->item_size;
-            double weight = m->task.weight ? get(m, m->task.weight, first + c) : 1;
-            put(m, &scale, 0, inverse_std * weight);
+            double weight = m->task.weight ? mg_number(m->dtype, m->task.weight, first + c) : 1;
+            mg_set_number(m->dtype, &scale, 0, inverse_std * weight);
             loops->batch_backward[m->dtype](&rows, m->x + offset, m->grad + offset,
                                             m->out + offset);
         }
@@ -185,7 +178,8 @@ static void collect(const norm *m, int which, mg_array *gradient) {
         const char *sums = m->sums + (which * weights + first) * size;
         mg_active_isa->reduce.columns[MG_REDUCE_SUM][dtype](sums, m->pieces, 2 * weights, count,
                                                             totals, NULL);
-        for (int64_t k = 0; k < count; k++) put(m, gradient->data, first + k, totals[k].real);
+        for (int64_t k = 0; k < count; k++)
+            mg_set_number(m->dtype, gradient->data, first + k, totals[k].real);
     }
 }
 

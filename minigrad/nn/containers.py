@@ -14,6 +14,23 @@ from .module import Module
 __all__ = ["ModuleDict", "ModuleList", "Sequential"]
 
 
+def checked_pairs(pairs: Iterable[Any], kind: str) -> Iterator[tuple[Any, Any]]:
+    """The pairs of key and value that `update` of a dictionary was given."""
+    for index, pair in enumerate(pairs):
+        if not isinstance(pair, Iterable):
+            raise TypeError(
+                f"{kind}.update: element {index} should be a pair of key and value, got "
+                f"{type(pair).__name__}"
+            )
+        values = tuple(pair)
+        if len(values) != 2:
+            raise ValueError(
+                f"{kind}.update: element {index} has length {len(values)}; a pair of key and "
+                "value is needed"
+            )
+        yield values
+
+
 class _Numbered(Module):
     """Modules under the names "0", "1", ...: what a list of modules and a Sequential share."""
 
@@ -245,16 +262,5 @@ class ModuleDict(Module):
                 f"got {type(modules).__name__}"
             )
         pairs: Any = modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules
-        for index, pair in enumerate(pairs):
-            if not isinstance(pair, Iterable):
-                raise TypeError(
-                    f"ModuleDict.update: element {index} should be a pair of key and module, got "
-                    f"{type(pair).__name__}"
-                )
-            values = tuple(pair)
-            if len(values) != 2:
-                raise ValueError(
-                    f"ModuleDict.update: element {index} has length {len(values)}; a pair of key "
-                    "and module is needed"
-                )
-            self[values[0]] = values[1]
+        for key, module in checked_pairs(pairs, "ModuleDict"):
+            self[key] = module

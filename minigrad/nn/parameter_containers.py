@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..tensor import Tensor
+from .containers import checked_pairs
 from .module import Module
 from .parameter import Parameter
 
@@ -183,7 +184,7 @@ class ParameterDict(Module):
         iterable of pairs."""
         if not isinstance(parameters, Iterable):
             raise TypeError(
-                "ParametersDict.update should be called with an iterable of key/value pairs, but "
+                "ParameterDict.update: expected a mapping or pairs of key and value, "
                 f"got {type(parameters).__name__}"
             )
         if isinstance(parameters, (Mapping, ParameterDict)):
@@ -192,19 +193,8 @@ class ParameterDict(Module):
             for key, value in pairs if ordered else sorted(pairs):
                 self[key] = value
             return
-        for index, pair in enumerate(parameters):
-            if not isinstance(pair, Iterable):
-                raise TypeError(
-                    f"ParameterDict update sequence element #{index} should be Iterable; is "
-                    f"{type(pair).__name__}"
-                )
-            given = list(pair)
-            if len(given) != 2:
-                raise ValueError(
-                    f"ParameterDict update sequence element #{index} has length {len(given)}; 2 is "
-                    "required"
-                )
-            self[given[0]] = given[1]
+        for key, value in checked_pairs(parameters, "ParameterDict"):
+            self[key] = value
 
     def extra_repr(self) -> str:
         return "\n".join(_described(key, value, _type_name(value)) for key, value in self.items())

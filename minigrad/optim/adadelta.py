@@ -6,12 +6,10 @@ from typing import Any
 
 from ..tensor import Tensor
 from .fused import Form, FusedOptimizer
-from .group import Layout, ParameterGroup
+from .group import Layout
 from .optimizer import check_hints, check_numbers, check_rate
 
 __all__ = ["Adadelta"]
-
-_FORM = Form("adadelta", ("step",), ("square_avg", "acc_delta"))
 
 
 class Adadelta(FusedOptimizer):
@@ -23,6 +21,7 @@ class Adadelta(FusedOptimizer):
     `foreach` and `capturable` change nothing: each step is one launch for each group.
     """
 
+    _single_form = Form("adadelta", ("step",), ("square_avg", "acc_delta"))
     _layout = Layout(("rho", "eps"))
 
     def __init__(
@@ -54,6 +53,3 @@ class Adadelta(FusedOptimizer):
             "differentiable": differentiable,
         }
         super().__init__(params, defaults)
-
-    def _form(self, group: ParameterGroup) -> Form:
-        return _FORM

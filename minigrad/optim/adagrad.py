@@ -11,8 +11,6 @@ from .optimizer import check_hints, check_numbers, check_rate
 
 __all__ = ["Adagrad"]
 
-_FORM = Form("adagrad", ("step",), ("sum",))
-
 
 class Adagrad(FusedOptimizer):
     """Adagrad (Duchi, Hazan and Singer, 2011); torch.optim.Adagrad.
@@ -24,6 +22,7 @@ class Adagrad(FusedOptimizer):
     step is one launch for each group.
     """
 
+    _single_form = Form("adagrad", ("step",), ("sum",))
     _layout = Layout(("lr_decay", "eps"))
 
     def __init__(
@@ -64,10 +63,7 @@ class Adagrad(FusedOptimizer):
         super().__init__(params, defaults)
         for group in self.param_groups:
             for parameter in group["params"]:
-                self._complete(group, _FORM, parameter, self.state[parameter])
-
-    def _form(self, group: ParameterGroup) -> Form:
-        return _FORM
+                self._complete(group, self._single_form, parameter, self.state[parameter])
 
     def _initial(self, group: ParameterGroup, name: str) -> float:
         return float(self.defaults["initial_accumulator_value"]) if name == "sum" else 0.0

@@ -6,12 +6,10 @@ from typing import Any
 
 from ..tensor import Tensor
 from .fused import Form, FusedOptimizer
-from .group import Layout, ParameterGroup
+from .group import Layout
 from .optimizer import check_betas, check_hints, check_numbers, check_rate
 
 __all__ = ["Adamax"]
-
-_FORM = Form("adamax", ("step",), ("exp_avg", "exp_inf"))
 
 
 class Adamax(FusedOptimizer):
@@ -23,6 +21,7 @@ class Adamax(FusedOptimizer):
     `foreach` and `capturable` change nothing: each step is one launch for each group.
     """
 
+    _single_form = Form("adamax", ("step",), ("exp_avg", "exp_inf"))
     _layout = Layout((("betas", 0), ("betas", 1), "eps"))
 
     def __init__(
@@ -54,6 +53,3 @@ class Adamax(FusedOptimizer):
             "capturable": capturable,
         }
         super().__init__(params, defaults)
-
-    def _form(self, group: ParameterGroup) -> Form:
-        return _FORM

@@ -11,8 +11,6 @@ from .optimizer import check_hints, check_numbers, check_rate
 
 __all__ = ["ASGD"]
 
-_FORM = Form("asgd", ("step", "eta", "mu"), ("ax",))
-
 
 class ASGD(FusedOptimizer):
     """Averaged SGD (Polyak and Juditsky, 1992); torch.optim.ASGD.
@@ -24,6 +22,7 @@ class ASGD(FusedOptimizer):
     `foreach` and `capturable` change nothing: each step is one launch for each group.
     """
 
+    _single_form = Form("asgd", ("step", "eta", "mu"), ("ax",))
     _layout = Layout(("lambd", "alpha", "t0"))
 
     def __init__(
@@ -54,9 +53,6 @@ class ASGD(FusedOptimizer):
             "capturable": capturable,
         }
         super().__init__(params, defaults)
-
-    def _form(self, group: ParameterGroup) -> Form:
-        return _FORM
 
     def _initial(self, group: ParameterGroup, name: str) -> float:
         return {"eta": float(group["lr"]), "mu": 1.0}.get(name, 0.0)

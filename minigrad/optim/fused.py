@@ -7,7 +7,7 @@ what is there now, and refreshes only what has changed: usually nothing but the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import array as arrays
 from ..dtypes import float32
@@ -111,6 +111,8 @@ class Launch:
 class FusedOptimizer(Optimizer):
     """An optimizer whose step is a C launch; a subclass prepares the operands and launches."""
 
+    _single_form: ClassVar[Form]  # where the step has but one
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates the parameters that have a gradient; returns what the closure returns, if given.
 
@@ -185,7 +187,7 @@ class FusedOptimizer(Optimizer):
 
     def _form(self, group: ParameterGroup) -> Form:
         """The form of the step that the group's hyperparameters ask for."""
-        raise NotImplementedError
+        return self._single_form
 
     def _initial(self, group: ParameterGroup, name: str) -> float:
         """What the counter or the state of that name is filled with before the first step."""

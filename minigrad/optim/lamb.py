@@ -6,12 +6,10 @@ from typing import Any
 
 from ..tensor import Tensor
 from .fused import Form, FusedOptimizer
-from .group import Layout, ParameterGroup
+from .group import Layout
 from .optimizer import check_betas, check_hints, check_numbers, check_rate
 
 __all__ = ["LAMB"]
-
-_FORM = Form("lamb", ("step",), ("exp_avg", "exp_avg_sq"))
 
 
 class LAMB(FusedOptimizer):
@@ -23,6 +21,7 @@ class LAMB(FusedOptimizer):
     `foreach` changes nothing: each step is one launch for each group.
     """
 
+    _single_form = Form("lamb", ("step",), ("exp_avg", "exp_avg_sq"))
     _layout = Layout((("betas", 0), ("betas", 1), "eps"))
 
     def __init__(
@@ -52,6 +51,3 @@ class LAMB(FusedOptimizer):
             "differentiable": differentiable,
         }
         super().__init__(params, defaults)
-
-    def _form(self, group: ParameterGroup) -> Form:
-        return _FORM

@@ -6,12 +6,10 @@ from typing import Any
 
 from ..tensor import Tensor
 from .fused import Form, FusedOptimizer
-from .group import Layout, ParameterGroup
+from .group import Layout
 from .optimizer import check_betas, check_hints, check_numbers, check_rate
 
 __all__ = ["Lion"]
-
-_FORM = Form("lion", (), ("exp_avg",))
 
 
 class Lion(FusedOptimizer):
@@ -24,6 +22,7 @@ class Lion(FusedOptimizer):
     much larger. `foreach` changes nothing: each step is one launch for each group.
     """
 
+    _single_form = Form("lion", (), ("exp_avg",))
     _layout = Layout((("betas", 0), ("betas", 1)))
 
     def __init__(
@@ -50,6 +49,3 @@ class Lion(FusedOptimizer):
             "differentiable": differentiable,
         }
         super().__init__(params, defaults)
-
-    def _form(self, group: ParameterGroup) -> Form:
-        return _FORM

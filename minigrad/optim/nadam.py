@@ -11,8 +11,6 @@ from .optimizer import check_betas, check_hints, check_numbers, check_rate
 
 __all__ = ["NAdam"]
 
-_FORM = Form("nadam", ("step", "mu_product"), ("exp_avg", "exp_avg_sq"))
-
 
 class NAdam(FusedOptimizer):
     """NAdam (Dozat, 2016): Adam with Nesterov's momentum; torch.optim.NAdam.
@@ -24,6 +22,7 @@ class NAdam(FusedOptimizer):
     `foreach` and `capturable` change nothing: each step is one launch for each group.
     """
 
+    _single_form = Form("nadam", ("step", "mu_product"), ("exp_avg", "exp_avg_sq"))
     _layout = Layout((("betas", 0), ("betas", 1), "eps", "momentum_decay"))
 
     def __init__(
@@ -61,9 +60,6 @@ class NAdam(FusedOptimizer):
             "differentiable": differentiable,
         }
         super().__init__(params, defaults)
-
-    def _form(self, group: ParameterGroup) -> Form:
-        return _FORM
 
     def _initial(self, group: ParameterGroup, name: str) -> float:
         return 1.0 if name == "mu_product" else 0.0

@@ -6,12 +6,10 @@ from typing import Any
 
 from ..tensor import Tensor
 from .fused import Form, FusedOptimizer
-from .group import Layout, ParameterGroup
+from .group import Layout
 from .optimizer import check_betas, check_hints, check_numbers, check_rate
 
 __all__ = ["RAdam"]
-
-_FORM = Form("radam", ("step",), ("exp_avg", "exp_avg_sq"))
 
 
 class RAdam(FusedOptimizer):
@@ -24,6 +22,7 @@ class RAdam(FusedOptimizer):
     `foreach` and `capturable` change nothing: each step is one launch for each group.
     """
 
+    _single_form = Form("radam", ("step",), ("exp_avg", "exp_avg_sq"))
     _layout = Layout((("betas", 0), ("betas", 1), "eps"))
 
     def __init__(
@@ -57,6 +56,3 @@ class RAdam(FusedOptimizer):
             "differentiable": differentiable,
         }
         super().__init__(params, defaults)
-
-    def _form(self, group: ParameterGroup) -> Form:
-        return _FORM

@@ -11,8 +11,6 @@ from .optimizer import check_hints, check_rate
 
 __all__ = ["Rprop"]
 
-_FORM = Form("rprop", ("step",), ("prev", "step_size"))
-
 
 class Rprop(FusedOptimizer):
     """Rprop (Riedmiller and Braun, 1993), for full batches; torch.optim.Rprop.
@@ -23,6 +21,7 @@ class Rprop(FusedOptimizer):
     `foreach` and `capturable` change nothing: each step is one launch for each group.
     """
 
+    _single_form = Form("rprop", ("step",), ("prev", "step_size"))
     _layout = Layout((("etas", 0), ("etas", 1), ("step_sizes", 0), ("step_sizes", 1)))
 
     def __init__(
@@ -51,9 +50,6 @@ class Rprop(FusedOptimizer):
             "capturable": capturable,
         }
         super().__init__(params, defaults)
-
-    def _form(self, group: ParameterGroup) -> Form:
-        return _FORM
 
     def _initial(self, group: ParameterGroup, name: str) -> float:
         return float(group["lr"]) if name == "step_size" else 0.0

@@ -6,12 +6,10 @@ from typing import Any
 
 from ..tensor import Tensor
 from .fused import Form, FusedOptimizer
-from .group import Layout, ParameterGroup
+from .group import Layout
 from .optimizer import check_betas, check_rate
 
 __all__ = ["SparseAdam"]
-
-_FORM = Form("sparse_adam", ("step",), ("exp_avg", "exp_avg_sq"))
 
 
 class SparseAdam(FusedOptimizer):
@@ -24,6 +22,7 @@ class SparseAdam(FusedOptimizer):
     layout only, and updates the rows that they hold; here gradients are dense.
     """
 
+    _single_form = Form("sparse_adam", ("step",), ("exp_avg", "exp_avg_sq"))
     _layout = Layout((("betas", 0), ("betas", 1), "eps"))
 
     def __init__(
@@ -47,6 +46,3 @@ class SparseAdam(FusedOptimizer):
             "maximize": maximize,
         }
         super().__init__(params, defaults)
-
-    def _form(self, group: ParameterGroup) -> Form:
-        return _FORM
