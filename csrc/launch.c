@@ -38,11 +38,22 @@ int64_t mg_stamp(mg_array *array) { return array->storage->stamp; }
 
 const char *mg_last_writer(mg_array *array) { return array->storage->last_writer; }
 
-int mg_launch_run(const mg_launch *launch, uint32_t in_place, const char *writer) {
-    for (int i = 0; in_place && i < launch->outputs; i++) {
+/* As mg_touch for each, but the clock, which all threads share, advances once: a step of an
+ * optimizer writes to dozens of arrays. */
+static void touch_outputs(const mg_launch *launch, uint32_t in_place, const char *writer) {
+    int64_t stamp = __atomic_add_fetch(&clock_value, launch->outputs, __ATOMIC_RELAXED);
+    for (int i = 0; i < launch->outputs; i++) {
         int written = in_place == MG_ALL_OUTPUTS || (i < 32 && in_place >> i & 1);
-        if (written && launch->arrays[i]) mg_touch(launch->arrays[i], writer);
+        if (!written || !launch->arrays[i]) continue;
+        mg_storage *storage = launch->arrays[i]->storage;
+        storage->stamp = stamp;
+        storage->last_writer = writer;
+        storage->version++;
     }
+}
+
+int mg_launch_run(const mg_launch *launch, uint32_t in_place, const char *writer) {
+    if (in_place) touch_outputs(launch, in_place, writer);
     return kernels[launch->kernel].run(launch);
 }
 
