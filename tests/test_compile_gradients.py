@@ -17,6 +17,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn, optim
+from minigrad.autograd import Function
 from minigrad.functional import cross_entropy
 
 
@@ -622,3 +623,68 @@ def test_a_fork_while_another_thread_replays():
     finally:
         stop.set()
         thread.join()
+
+
+# ---- users' own backward functions and hooks ----
+
+
+class LeavesGradients(Function):
+    """Its backward calls backward() on a graph of its own, as recomputation does."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x)
+        ctx.w = w
+        return (x * w).exp()
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        inner = x.detach().requires_grad_()
+        with mg.enable_grad():
+            (inner * weight_of_gradients).exp().backward(grad)
+        return inner.grad, None
+
+
+weight_of_gradients = mg.tensor([0.5, 0.25], requires_grad=True)
+
+
+def test_a_backward_that_leaves_gradients():
+    w = weight_of_gradients
+    results = []
+    for compiled in (False, True):
+        f = lambda x, s: LeavesGradients.apply(x * s, w.detach()).sum()  # noqa: E731
+        f = mg.compile(f) if compiled else f
+        s = mg.tensor([1.0, 2.0], requires_grad=True)
+        w.grad = None
+        found = []
+        for i in range(4):
+            f(mg.full((2,), i / 4), s).backward()
+            found += [w.grad.numpy().copy(), s.grad.numpy().copy()]
+        results.append(found)
+    w.grad = None
+    assert_same(*results)
+
+
+def test_hooks_of_modules():
+    results = []
+    for compiled in (False, True):
+        mg.manual_seed(2)
+        model = network()
+        model[0].register_full_backward_hook(
+            lambda m, gi, go: tuple(None if g is None else g * 2 for g in gi)
+        )
+        model[2].register_forward_hook(lambda m, args, out: out * 1.5)
+        model[4].weight.register_hook(lambda g: g * 3)
+        f = mg.compile(model) if compiled else model
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        found = []
+        for x, y in batches(10):
+            x.requires_grad_()
+            loss = cross_entropy(f(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            found += [loss.detach().numpy(), x.grad.numpy()]
+        results.append([*found, *(p.detach().numpy().copy() for p in model.parameters())])
+    assert_same(*results)

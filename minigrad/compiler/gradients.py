@@ -68,7 +68,7 @@ class Graph:
                         self.ends.append(edge)
         self._current = [each for each in self.nodes if not _is_stale(each)]
         self._plans: dict[Any, BackwardPlan] = {}
-        self.watched: list[Any] = []
+        self._recorded = False
 
     # ---- where it ends ----
 
@@ -91,6 +91,7 @@ class Graph:
             stand_in._requires_grad = True
             self.stand_ins.append(stand_in)
         self.join({id(end): s for end, s in zip(self.ends, self.stand_ins, strict=True)})
+        self._leaves = [each for each in tensors if each._requires_grad]
         self._outside = {int(ffi.cast("intptr_t", each._array.storage)) for each in tensors}
 
     # ---- calls ----
@@ -127,16 +128,21 @@ class Graph:
             return plan.run(given)
 
     def _record(self, key: Any, given: list[Any]) -> list[Tensor | None]:
-        if self.generation > 1 or self._plans:
+        """Runs a backward pass and keeps its plan, unless it leaves gradients itself (a user's
+        ``backward`` may call ``backward()``): then it is run like this each time."""
+        if self.generation > 1 or self._recorded:
             # Replays have written the memory that these nodes saved. It is theirs nevertheless.
             for node in self._current:
                 for name in ("_stamp", "_output_stamp"):
                     if hasattr(node, name):
                         setattr(node, name, _clock[0])
+        self._recorded = True
         if len(self._plans) == _MOST_PLANS:
             del self._plans[next(iter(self._plans))]
+        before = _gradients_of(self._leaves)
         plan = BackwardPlan(self.results, self.stand_ins, given, self._outside)
-        self._plans[key] = plan
+        if _gradients_of(self._leaves) == before:
+            self._plans[key] = plan
         first, plan.first = plan.first, []
         return first
 
@@ -296,6 +302,11 @@ def _is_stale(node: Node) -> bool:
     except RuntimeError:
         return True
     return False
+
+
+def _gradients_of(leaves: list[Tensor]) -> list[Any]:
+    found = [each._grad for each in leaves]
+    return [None if g is None else (id(g), lib.mg_version(g._array)) for g in found]
 
 
 def _layout(array: Any) -> Any:
