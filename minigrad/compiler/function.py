@@ -44,8 +44,15 @@ def compile(
     recorded anew; the last `plans` recordings are kept. Learning rates and other numbers of
     optimizers, random numbers and running statistics are memory, and follow.
 
+    Results may require gradients: the backward pass through them is recorded and replayed, too. It
+    cannot be differentiated again; take second derivatives inside of the function. A call whose
+    backward pass is still to come keeps its recording, so that others get one of their own. A
+    module becomes an `OptimizedModule`.
+
     What Python does besides starting kernels happens while recording only. Reading a value
-    (``item``, ``numpy``, ``if tensor:``) raises RecordingError with the line.
+    (``item``, ``numpy``, ``if tensor:``) raises RecordingError with the line, except in the forward
+    and backward of an `autograd.Function`, which a replay then calls. An exception in a call that
+    is being recorded passes through, and leaves what had been changed by then, as eagerly.
 
     The other arguments are torch's. There is one backend, and always the full graph; `disable`
     returns the function as it is.
