@@ -131,6 +131,7 @@ mg_array *mg_plan_array(mg_plan *plan, int64_t index, int position); /* borrowed
 int64_t mg_plan_integer(mg_plan *plan, int64_t index, int position);
 /* Which operation of a kernel that has several (plan_text.c): "add", "adam", ...; otherwise "". */
 const char *mg_plan_operation(mg_plan *plan, int64_t index);
+int mg_plan_threads(mg_plan *plan); /* that a replay uses now: one, or all that are set */
 /* Its number when it was recorded, which passes over the plan keep. */
 int64_t mg_plan_recorded(mg_plan *plan, int64_t index);
 int mg_is_recording(void);

@@ -266,14 +266,25 @@ int mg_plan_call(mg_plan *plan, int inputs, mg_array **input, mg_array **output)
     return status;
 }
 
-int mg_plan_profile(mg_plan *plan, double *seconds) {
+typedef struct profile {
+    mg_plan *plan;
+    double *seconds;
+} profile;
+
+static int run_profile(void *context) {
+    const profile *of = context;
     int status = 0;
-    for (int64_t i = 0; i < plan->count && !status; i++) {
+    for (int64_t i = 0; i < of->plan->count && !status; i++) {
         double begin = mg_seconds_now();
-        status = mg_plan_run_range(plan, i, i + 1);
-        seconds[i] = mg_seconds_now() - begin;
+        status = mg_plan_run_range(of->plan, i, i + 1);
+        of->seconds[i] = mg_seconds_now() - begin;
     }
     return status;
+}
+
+int mg_plan_profile(mg_plan *plan, double *seconds) {
+    profile of = {plan, seconds};
+    return mg_plan_on_threads(plan, run_profile, &of);
 }
 
 /* ---- what is in it ---- */

@@ -86,6 +86,8 @@ int64_t mg_plan_current_id(void);
 int mg_plan_prepare(mg_plan *plan, const mg_launch *launch, uint32_t in_place);
 int mg_plan_append(mg_plan *plan, const mg_launch *launch, uint32_t in_place, const char *writer);
 int mg_plan_run_range(mg_plan *plan, int64_t begin, int64_t end);
+/* Calls it on the threads that were found to be faster for this plan. */
+int mg_plan_on_threads(mg_plan *plan, int (*body)(void *), void *context);
 int mg_plan_run(mg_plan *plan); /* every launch, on one thread or on all, plan_threads.c */
 double mg_seconds_now(void);
 int mg_launch_run(const mg_launch *launch, uint32_t in_place, const char *writer);

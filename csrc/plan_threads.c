@@ -40,6 +40,13 @@ static int begin_trial(mg_plan *plan, int threads) {
     return status;
 }
 
+int mg_plan_threads(mg_plan *plan) { return plan->trial.alone ? 1 : mg_get_num_threads(); }
+
+int mg_plan_on_threads(mg_plan *plan, int (*body)(void *), void *context) {
+    if (mg_get_num_threads() == 1) return body(context);
+    return plan->trial.alone ? mg_parallel_alone(body, context) : mg_parallel_region(body, context);
+}
+
 int mg_plan_run(mg_plan *plan) {
     mg_plan_trial *trial = &plan->trial;
     const int threads = mg_get_num_threads();
@@ -48,5 +55,5 @@ int mg_plan_run(mg_plan *plan) {
         return begin_trial(plan, threads);
     if (trial->replays < BLOCKS * trial->block) return run_timed(plan);
     trial->replays++;
-    return trial->alone ? mg_parallel_alone(run_all, plan) : mg_parallel_region(run_all, plan);
+    return mg_plan_on_threads(plan, run_all, plan);
 }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..array import shape_of
 from ..dtypes import BY_CODE
-from ..kernels import Plan, check, ffi, get_num_threads, isa, lib, own
+from ..kernels import Plan, check, ffi, isa, lib, own
 from .costs import bytes_of, flops_of, memory_of
 from .limits import Limits
 from .segments import checked
@@ -81,7 +81,7 @@ class CompiledPlan(Plan):
         before = len(self._sources.lines)
         passes = f" ({before} as recorded)" if before != len(launches) else ""
         flops, moved = sum([e.flops for e in launches]), sum([e.bytes for e in launches])
-        threads = get_num_threads()
+        threads = lib.mg_plan_threads(self.handle)
         python = (
             f" and runs {_many(len(self._segments), 'Python segment')}" if self._segments else ""
         )
