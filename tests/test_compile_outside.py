@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import types
 from types import SimpleNamespace
 
 import numpy as np
@@ -285,7 +286,104 @@ def settings_in_a_namespace():
     return case(lambda x: x * settings.scale + settings.parts[0], between)
 
 
-CASES = [value for value in list(globals().values()) if callable(value) and
+class Scaled:
+    factor = 1.0
+    __slots__ = ("offset",)
+
+    def __init__(self):
+        self.offset = 1.0
+
+
+class ScaledLayer(nn.Module):
+    factor = 1.0
+
+    def forward(self, x):
+        return x * self.factor
+
+
+def attributes_of_classes():
+    Scaled.factor = ScaledLayer.factor = 1.0
+    layer, local = ScaledLayer(), type("Local", (), {"factor": 1.0})
+
+    def between(i):
+        ScaledLayer.factor, Scaled.factor, local.factor = i // 3, i // 4, i // 5
+
+    return case(lambda x: layer(x) * Scaled.factor * local.factor, between)
+
+
+def slots_of_objects():
+    scaled = Scaled()
+
+    def between(i):
+        scaled.offset = i // 3
+
+    return case(lambda x: x + scaled.offset, between)
+
+
+def names_in_modules_of_python():
+    settings = types.ModuleType("settings")
+    settings.factor = 1.0
+
+    def between(i):
+        settings.factor = i // 3
+
+    return case(lambda x: x * settings.factor, between)
+
+
+def sets():
+    chosen = {0.0}
+
+    def between(i):
+        chosen.clear()
+        chosen.add(i // 3)
+
+    return case(lambda x: x * sum(chosen), between)
+
+
+def objects_as_arguments():
+    settings, layer = SimpleNamespace(factor=1.0), nn.Dropout(0.5)
+
+    def between(i):
+        settings.factor = i // 3
+        layer.train(i // 4 % 2 == 0)
+
+    return case(
+        lambda x, settings, layers: layers[0](x * settings.factor),
+        between,
+        lambda i: (floats(i, 2), settings, [layer]),
+    )
+
+
+def groups_of_optimizers():
+    first, second = nn.Parameter(floats(1, 2)), nn.Parameter(floats(3, 4))
+    optimizer = optim.SGD([first], lr=0.1, momentum=0.9)
+
+    def function(x):
+        optimizer.zero_grad()
+        ((first - x) ** 2 + (second - x) ** 2).sum().backward()
+        optimizer.step()
+
+    def between(i):
+        groups = optimizer.param_groups
+        if i == 2:
+            optimizer.add_param_group({"params": [second], "lr": 0.5})
+        if i == 4:
+            groups[1]["params"] = []
+        if i == 5:
+            groups[0]["params"].append(second)
+        if i == 6:
+            groups[0]["nesterov"] = True
+        if i == 8:
+            groups[0]["lr"] = mg.tensor(0.3)
+        if i == 9:
+            groups[0]["lr"].mul_(0.5)
+        if i == 10:
+            groups[0]["lr"] = 0.01
+
+    return case(function, between, look=lambda: (first.tolist(), second.tolist()))
+
+
+CASES = [value for value in list(globals().values()) if isinstance(value, types.FunctionType) and
          getattr(value, "__module__", "") == __name__ and
          not value.__code__.co_flags & 4 and value.__code__.co_argcount == 0]  # fmt: skip
 

@@ -30,7 +30,7 @@ from ..optim.optimizer import Optimizer
 from ..tensor import Tensor
 from .guards import Conditions
 from .outside import moves
-from .signature import PLAIN
+from .signature import PLAIN, Branch
 
 _grad = attrgetter("_grad")
 _MOST_OBJECTS = 100_000
@@ -55,6 +55,19 @@ class Place:
             return None
 
 
+class Slots:
+    """The slots of an object, as a dictionary has them."""
+
+    def __init__(self, owner: Any) -> None:
+        self.owner = owner
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(self.owner, name)
+        except AttributeError:
+            raise KeyError(name) from None
+
+
 class State:
     """All that was reached from a function."""
 
@@ -64,7 +77,9 @@ class State:
         self.modules: list[Module] = []
         self.optimizers: list[Optimizer] = []
         self.tensors: list[Tensor] = []
+        self._classes: set[int] = set()
         self._remembered: set[int] = set()  # tensors in the state of optimizers
+        self.sets: list[set[Any]] = []
         self.arrays: list[np.ndarray] = []  # NumPy's, small enough to compare
         self.moving: list[tuple[Any, str]] = []  # streams of random numbers, iterators
         self._seen: dict[int, Any] = {}  # keeps the objects alive, so that their ids stay theirs
@@ -95,10 +110,14 @@ class State:
         self._pending.append((value, name))
 
     def _visit(self, value: Any, name: str) -> None:
-        if isinstance(value, (*PLAIN, type, types.ModuleType)) or id(value) in self._seen:
+        if isinstance(value, PLAIN) or id(value) in self._seen:
             return
         self._seen[id(value)] = value
-        if isinstance(value, Tensor):
+        if isinstance(value, (type, types.ModuleType)):
+            pass  # what code names of them is found where the code is
+        elif isinstance(value, Branch):
+            self._pending += [(each, name) for each in value.parts]
+        elif isinstance(value, Tensor):
             self.tensors.append(value)
             self._pending += [(hook, f"a hook of {name}") for hook in _hooks_of(value)]
         elif isinstance(value, np.ndarray):
@@ -121,6 +140,8 @@ class State:
         elif isinstance(value, (list, tuple, dict)):
             self._visit_container(value, name)
         elif isinstance(value, (set, frozenset)):
+            if isinstance(value, set):
+                self.sets.append(value)
             self._pending += [(each, name) for each in value]
         elif type(value).__module__.startswith(_HERE):
             self._pending.append((getattr(value, "function", None), name))  # a compiled function
@@ -136,12 +157,38 @@ class State:
                 self._found(cell, None, cell.cell_contents, name)
             except ValueError:
                 self.places.append(Place(cell, None, name))
-        scope = function.__globals__
-        for name in _names_of(code):
+        scope, names = function.__globals__, list(dict.fromkeys(_names_of(code)))
+        for name in names:
             if name in scope:
                 self._found(scope, name, scope[name], name)
+        cells = [Place(cell, None, "").present() for cell in function.__closure__ or ()]
+        for owner in (*map(scope.get, names), *cells):
+            self._visit_named(owner, names)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._pending.append((value, function.__name__))
+
+    def _visit_named(self, owner: Any, names: list[str]) -> None:
+        """What code names of a module of Python's or of a class that it uses."""
+        if isinstance(owner, types.ModuleType):
+            if not _is_foreign(owner.__name__, getattr(owner, "__file__", None)):
+                scope = vars(owner)
+                for name in names:
+                    if name in scope:
+                        self._found(scope, name, scope[name], f"{owner.__name__}.{name}")
+        elif isinstance(owner, type):
+            self._visit_class(owner)
+
+    def _visit_class(self, cls: type) -> None:
+        """The values that are attributes of a user's class."""
+        if id(cls) in self._classes:
+            return
+        self._classes.add(id(cls))
+        for each in cls.__mro__:
+            if _is_foreign(each.__module__, None):
+                continue
+            for name, value in list(vars(each).items()):
+                if not name.startswith("__") and isinstance(value, (*PLAIN, *_VALUES)):
+                    self._found(vars(each), name, value, f"{each.__name__}.{name}")
 
     def _visit_module(self, module: Module, name: str) -> None:
         self.modules.append(module)
@@ -151,6 +198,7 @@ class State:
             else:
                 self._pending.append((each, f"{name}.{key}"))
         self._pending.append((type(module).forward, name))
+        self._visit_class(type(module))
 
     def _visit_optimizer(self, optimizer: Optimizer) -> None:
         self.optimizers.append(optimizer)
@@ -184,7 +232,8 @@ class State:
         for cls in type(value).__mro__:
             for slot in _slots_of(cls):
                 if hasattr(value, slot):
-                    self._pending.append((getattr(value, slot), f"{name}.{slot}"))
+                    self._found(Slots(value), slot, getattr(value, slot), f"{name}.{slot}")
+        self._visit_class(type(value))
         call = getattr(type(value), "__call__", None)  # noqa: B004  (the function, to look into it)
         if isinstance(call, types.FunctionType):
             self._pending.append((call, name))
@@ -198,6 +247,7 @@ class State:
         found += [_identity(place.present()) for place in self.places]
         found += [len(each) for each, _ in self.sizes]
         found += [each.tobytes() for each in self.arrays]
+        found += [set(each) for each in self.sets]
         for module in self.modules:
             found.append([(key, _identity(each)) for key, each in module.__dict__.items()])
             found.append(list(module._members.items()))
@@ -213,7 +263,7 @@ class State:
         names = ["the grad mode", "the default dtype"]
         names += [place.name for place in self.places]
         names += ["the length of a container"] * len(self.sizes)
-        names += ["an array of NumPy"] * len(self.arrays)
+        names += ["an array of NumPy"] * len(self.arrays) + ["a set"] * len(self.sets)
         for module in self.modules:
             names += [f"an attribute of {type(module).__name__}"] * 3
         names += ["an optimizer"] * len(self.optimizers) + ["a tensor"] * len(self.tensors)
@@ -243,6 +293,8 @@ class State:
                 same.add("{}({}) is {}", place.holder.get, place.key, None)
             else:
                 same.add("{}[{}] is {}", place.holder, place.key, present)
+        for members in self.sets:
+            same.add("{} == {}", members, set(members))
         for container, _ in self.sizes:
             same.add("{}({}) == {}", len, container, len(container))
         for each in watched:
@@ -251,11 +303,18 @@ class State:
             for table in each._hooks or ():
                 same.add("{}({}) == {}", list, table, list(table))
         for group in groups:
+            same.add("{}({}) == {}", len, group["params"], len(group["params"]))
+            same.add("{}[{}] is {}", group, "params", group["params"])
             if getattr(group, "launches", None) is not None:
                 same.add("{}.launches is {}", group, group.launches)
+                tensors = group._tensors  # numbers that are tensors: a launch brings each of them
+                same.add("{}({}) == {}", len, tensors, len(tensors))
+                for slot, pair in tensors.items():
+                    same.add("{}[{}] is {}", tensors, slot, pair)
         for optimizer in self.optimizers:
             same.add("{}.state is {}", optimizer, optimizer.state)
             same.add("{}.param_groups is {}", optimizer, optimizer.param_groups)
+            same.add("{}({}) == {}", len, optimizer.param_groups, len(optimizer.param_groups))
         self._same = same.function()
 
     def unchanged(self) -> bool:
@@ -310,6 +369,7 @@ def _identity_of_optimizer(optimizer: Optimizer) -> list[Any]:
             # A fused step that was never prepared has no launches yet, which it gets when it runs.
             found.append(group.launches is not None)
             found.append([bool(group.get(name)) for name in group._structural])
+            found.append([(slot, id(value)) for slot, (_, value) in group._tensors.items()])
             in_memory = group._places if group.launches is not None else ()
         found.append([id(each) for each in group["params"]])
         for key, value in group.items():
@@ -342,6 +402,14 @@ _FOREIGN = {*sys.stdlib_module_names, "numpy", "_cffi_backend", "cffi", "tqdm", 
 _FOREIGN -= {"__main__", "types", "argparse"}  # these have namespaces of settings
 _HERE = __name__.rpartition(".")[0] + "."
 _INSTALLED = f"{os.sep}site-packages{os.sep}"
+
+
+_VALUES = (Tensor, Module, list, dict, set, tuple, np.ndarray)
+
+
+def _is_foreign(module: str | None, file: str | None) -> bool:
+    root = (module or "").partition(".")[0]
+    return root == "minigrad" or root in _FOREIGN or _INSTALLED in (file or "")
 
 
 def _is_library(function: types.FunctionType) -> bool:
