@@ -131,4 +131,5 @@ def test_every_kernel_has_a_test():
     for path in Path(__file__).parent.glob("test_*.py"):
         tested |= importlib.import_module(path.stem).KERNELS
     names = {ffi.string(lib.mg_kernel_name(i)).decode() for i in range(lib.mg_kernel_count())}
-    assert tested == names
+    # "host" computes nothing: it calls back what a plan runs in Python (tests/test_compile.py).
+    assert tested == names - {"host"}
