@@ -26,9 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         (_list, "every compiled kernel: dtypes, instruction sets, files", None),
         (_test, "compare kernels with a float64 reference", _add_machine),
         (_bench, "time kernels beside NumPy, torch and the limits of the machine", _add_bench),
+        (_show, "the source and the machine code of one kernel", _add_show),
     ):
         action = actions.add_parser(function.__name__[1:], help=summary, description=summary)
-        action.add_argument("pattern", nargs="?", metavar="PATTERN", help="only these kernels")
+        if function is _show:
+            action.add_argument("pattern", metavar="NAME", help="of the kernel, as in the list")
+        else:
+            action.add_argument("pattern", nargs="?", metavar="PATTERN", help="only these kernels")
         action.set_defaults(action=function)
         if arguments is not None:
             arguments(action)
@@ -48,6 +52,12 @@ def _add_bench(action: argparse.ArgumentParser) -> None:
     action.add_argument("--seconds", type=float, default=0.1, help="for each line (%(default)s)")
     action.add_argument("--json", action="store_true", help="as JSON")
     action.add_argument("--plot", metavar="FILE", help="write a roofline picture")
+
+
+def _add_show(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--dtype", default="float32", help="(%(default)s)")
+    action.add_argument("--isa", choices=core.available_isas(), help="instruction set")
+    action.add_argument("--brief", action="store_true", help="count instructions and spills only")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -183,3 +193,46 @@ def _print_measurements(found: list[Any], peers: list[str], limits: str) -> None
     print(f"{first.dtype}, {first.isa}, {first.threads} threads; {limits}")
     if peers:
         print("a ratio above 1: the peer takes longer; medians, measured in turns")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from ..kernel_tools import machine_code
+
+    core.set_isa(options.isa or core.isa())
+    chosen = _chosen(options.pattern)
+    exact = [each for each in chosen if each.name == options.pattern]
+    if not exact and len(chosen) > 1:
+        some = ", ".join(each.name for each in chosen[:8])
+        raise CommandError(f"{options.pattern!r} names {len(chosen)} kernels: {some}, ...")
+    kernel = (exact or chosen)[0]
+    if options.dtype not in kernel.dtypes:
+        dtypes = ", ".join(kernel.dtypes)
+        raise CommandError(f"{kernel.name} does not compute in {options.dtype}, but in {dtypes}")
+    print(f"{kernel.name}: {', '.join(kernel.dtypes)}; in csrc: {', '.join(kernel.files)}")
+    if not options.brief:
+        _print_sources(machine_code.sources(kernel))
+    if not kernel.loops:
+        print("\nIt has no loops of its own for each instruction set.")
+    for loop in kernel.loops:
+        try:
+            code = machine_code.code_of(loop, options.dtype)
+        except machine_code.UnavailableError as error:
+            print(f"\n{loop.name}: no machine code: {error}")
+            continue
+        vectors, others = code.spills()
+        print(
+            f"\n{loop.name}, {options.dtype}, {core.isa()}: {code.bytes} bytes, "
+            f"{code.instructions} instructions; stores to the stack: {vectors} of vector "
+            f"registers, {others} of others"
+        )
+        if not options.brief:
+            print("\n".join(code.lines))
+
+
+def _print_sources(found: list[tuple[str, int, str]]) -> None:
+    if not found:
+        print(
+            "\nThe sources are not here: they are a part of the checkout, not of an installation."
+        )
+    for file, line, text in found:
+        print(f"\n---- csrc/{file}:{line}\n{text}")

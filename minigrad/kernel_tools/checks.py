@@ -157,12 +157,13 @@ def run_case(case: Case, kernel: Kernel, isa: str | None = None) -> list[Outcome
     before = kernels.isa()
     kernels.set_isa(isa or before)
     try:
-        return [_outcome(case, dtype, isa or before) for dtype in kernel.dtypes]
+        return [outcome_of(case, dtype, isa or before) for dtype in kernel.dtypes]
     finally:
         kernels.set_isa(before)
 
 
-def _outcome(case: Case, dtype: str, isa: str) -> Outcome:
+def outcome_of(case: Case, dtype: str, isa: str) -> Outcome:
+    """Runs a case for one dtype; `isa` names the instruction set in use."""
     limit = case.limit if dtype in FLOATS else case.integer_limit
     outcome = Outcome(case.name, dtype, isa, limit)
     try:

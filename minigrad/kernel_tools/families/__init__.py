@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..checks import Case
-from . import elementwise, fused, matmul, normalization, reductions
+from . import elementwise, fused, matmul, normalization, reductions, spatial
 
-MODULES = (elementwise, fused, reductions, matmul, normalization)
+MODULES = (elementwise, fused, reductions, matmul, normalization, spatial)
 CASES: dict[str, Case] = {case.name: case for module in MODULES for case in module.CASES}
