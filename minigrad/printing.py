@@ -66,11 +66,6 @@ def set_printoptions(
     _options = replace(base, **given, sci_mode=sci_mode)
 
 
-def get_printoptions() -> dict[str, Any]:
-    """The print options in force, by the names that `set_printoptions` takes."""
-    return dict(vars(_options))
-
-
 def tensor_text(tensor: Any) -> str:
     """The text of a tensor, ``tensor([1., 2.], requires_grad=True)``; any shape, any dtype."""
     prefix = "tensor("

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 Sizes = int | Sequence[int]
-Pair = Sizes
 
 
 def sizes_of(value: Sizes, count: int, name: str) -> tuple[int, ...]:

@@ -362,10 +362,6 @@ def _spread_of(input: Tensor, dim: Dims, unbiased: Any, correction: Any, keepdim
     return total / freedom if freedom > 0 else total / 0.0
 
 
-def _is_flag(dim: Any) -> bool:
-    return isinstance(dim, bool)
-
-
 def var(
     input: Tensor,
     dim: Dims = None,
@@ -376,7 +372,7 @@ def var(
 ) -> Tensor:
     """The variance, divided by n - correction (1 unless given)."""
     check_tensor(input, "var")
-    if _is_flag(dim):
+    if isinstance(dim, bool):
         dim, unbiased = None, dim
     return _spread_of(input, dim, unbiased, correction, keepdim)
 
