@@ -70,16 +70,29 @@ INLINE void NAME(softmax_wide)(const T *x, int64_t rows, int64_t n, T *out) {
     }
 }
 
+/* Rows [row, row + LANES) that fit in one vector each, side by side in the lanes: their largest
+ * elements and sums. Where there are fewer rows the last one stands in. */
+INLINE void NAME(log_softmax_narrow)(const T *x, int64_t row, int64_t rows, int64_t n, T *shift,
+                                     T *sum) {
+    V column[LANES], largest = NAME(splat)(-(T)INFINITY), total = {0};
+    for (int i = 0; i < LANES; i++) {
+        const int64_t at = row + i < rows ? row + i : rows - 1;
+        column[i] = NAME(load_some)(x + at * n, n, 0);
+    }
+    NAME(transpose)(column);
+    for (int64_t i = 0; i < n; i++) largest = NAME(larger)(column[i], largest);
+    for (int64_t i = 0; i < n; i++) total += NAME(exp)(column[i] - largest);
+    NAME(store)(shift + row, largest);
+    NAME(store)(sum + row, total);
+}
+
 /* The logarithms of several rows are taken at once, so `rows` <= ROWS_AT_ONCE. */
 INLINE void NAME(log_softmax_some)(const T *input, int64_t rows, int64_t n, T *out) {
     T shift[ROWS_AT_ONCE], sum[ROWS_AT_ONCE] = {0};
     const T *x = input;
     if (n <= LANES) {
-        for (int64_t row = 0; row < rows; row++, x += n) {
-            V value = NAME(load_some)(x, n, -(T)INFINITY);
-            shift[row] = NAME(lanes_largest)(value);
-            sum[row] = NAME(lanes_sum)(NAME(exp)(value - shift[row]));
-        }
+        for (int64_t row = 0; row < rows; row += LANES)
+            NAME(log_softmax_narrow)(x, row, rows, n, shift, sum);
     } else {
         for (int64_t row = 0; row < rows; row++, x += n) {
             shift[row] = NAME(largest_of)(x, n);
