@@ -263,26 +263,14 @@ class Recording:
                 self.grads_before.append(tensor if depends else True)
         # Gradients that the function neither uses nor sets are none of its business.
         self.sets_grads = not all(a is b for a, b in zip(entry, self.exit_grads, strict=True))
-        never = not self._fits(self.exit_grads)
-        self._settled = _never if never else self.state.grads_check(self.exit_grads)
-
-    def _fits(self, grads: list[Any]) -> bool:
-        for present, wanted in zip(grads, self.grads_before, strict=True):
-            if wanted is None:
-                if present is not None:
-                    return False
-            elif wanted is True:
-                if present is None:
-                    return False
-            elif present is not wanted:
-                return False
-        return True
+        self._fits = self.state.grads_check(self.grads_before)
+        self._settled = self.state.grads_check(self.exit_grads) if self._fits() else _never
 
     # ---- later calls ----
 
     def holds(self) -> bool:
         """Whether the function still depends on what it did, and finds gradients as it did."""
-        return self.state.unchanged() and self._fits(self.state.grads())
+        return self.state.unchanged() and self._fits()
 
     def busy(self) -> bool:
         """Whether its memory waits for the backward pass of an earlier call."""
@@ -298,7 +286,7 @@ class Recording:
         if not self.state.unchanged():
             return MISS
         settled = self._settled()
-        if not settled and not self._fits(self.state.grads()):
+        if not settled and not self._fits():
             return MISS
         given = [arg._array for arg in args]
         outputs = _new_outputs(self._output_type)
@@ -344,7 +332,7 @@ class Recording:
         if not self.state.unchanged():
             return MISS
         settled = self._settled()
-        if not settled and not self._fits(self.state.grads()):
+        if not settled and not self._fits():
             return MISS
         return self.run_with(tensors)
 
