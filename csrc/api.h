@@ -109,7 +109,10 @@ void mg_plan_release(mg_plan *plan);
 /* A launch that calls the function of mg_set_host with that number; it fills the first `outputs` of
  * the arrays and reads the others. It is appended without being run. */
 int mg_plan_add_host(mg_plan *plan, int64_t number, int outputs, int count, mg_array **arrays);
-void mg_set_host(int (*run)(int64_t number));        /* returns other than 0 where it has failed */
+void mg_set_host(int (*run)(int64_t number)); /* returns other than 0 where it has failed */
+/* A copy as a call returns it: with the same strides, since kernels may add in the order of the
+ * memory; contiguous, where these would take more than twice the memory. Not recorded. */
+mg_array *mg_plan_copy(mg_array *from);
 void mg_plan_truncate(mg_plan *plan, int64_t count); /* forgets the launches after so many */
 /* What a call copies its arguments into and returns copies of. */
 int mg_plan_bind(mg_plan *plan, int inputs, mg_array **input, int outputs, mg_array **output);

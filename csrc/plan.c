@@ -229,10 +229,23 @@ static int copy_input(mg_array *into, mg_array *from) {
     return mg_copy(into, from);
 }
 
-static mg_array *copy_output(mg_array *from) {
-    if (!mg_is_contiguous(from)) return mg_cast(from, from->dtype);
-    mg_array *copy = mg_empty_like(from, from->dtype);
-    if (copy) memcpy(copy->data, from->data, (size_t)(from->size * mg_item_size(from->dtype)));
+mg_array *mg_plan_copy(mg_array *from) {
+    int64_t extent = 1, backwards = 0;
+    for (int d = 0; d < from->ndim && from->size; d++) {
+        extent += (from->shape[d] - 1) * from->strides[d];
+        backwards |= from->strides[d] < 0;
+    }
+    if (mg_is_contiguous(from) || !from->size) {
+        mg_array *copy = mg_empty_like(from, from->dtype);
+        if (copy) memcpy(copy->data, from->data, (size_t)(from->size * mg_item_size(from->dtype)));
+        return copy;
+    }
+    if (backwards || extent > 2 * from->size) return mg_cast(from, from->dtype);
+    mg_array *memory = mg_empty(from->dtype, 1, &extent);
+    if (!memory) return NULL;
+    memcpy(memory->data, from->data, (size_t)(extent * mg_item_size(from->dtype)));
+    mg_array *copy = mg_as_strided(memory, from->ndim, from->shape, from->strides, 0);
+    mg_release(memory);
     return copy;
 }
 
@@ -257,7 +270,7 @@ int mg_plan_call(mg_plan *plan, int inputs, mg_array **input, mg_array **output)
                          "compile: an argument shows memory that the function writes to by another "
                          "tensor, so the call went wrong. Pass a clone() of it");
     for (; !status && made < plan->output_count; made++) {
-        output[made] = copy_output(plan->outputs[made]);
+        output[made] = mg_plan_copy(plan->outputs[made]);
         if (!output[made]) status = -1;
     }
     if (status)

@@ -182,7 +182,7 @@ class BackwardPlan:
         self.places = [i for i, each in enumerate(outputs) if each is not None]
         self.count = len(ends)
         copied = [outputs[i]._array for i in self.places]  # type: ignore[union-attr]
-        first = [own(lib.mg_cast(each, each.dtype)) for each in copied]
+        first = [own(lib.mg_plan_copy(each)) for each in copied]
         self.first: list[Tensor | None] = self._placed([wrap(each) for each in first])
         check(lib.mg_plan_bind(self.plan.handle, len(inputs), inputs, len(copied), copied))
         self._output_type = ffi.typeof(f"mg_array *[{max(len(copied), 1)}]")

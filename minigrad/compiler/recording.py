@@ -113,9 +113,9 @@ class Recording:
         copied = [found[i]._array for i in self._copied]
         bound = [each for _, each in pairs.values()] + self._leaving.inputs
         leaving = self._leaving.values()
-        first = [own(lib.mg_cast(each, each.dtype)) for each in copied]
+        first = [own(lib.mg_plan_copy(each)) for each in copied]
         self.first = self._finish(first, tensors)
-        self._leaving.deliver(tensors, [own(lib.mg_cast(each, each.dtype)) for each in leaving])
+        self._leaving.deliver(tensors, [own(lib.mg_plan_copy(each)) for each in leaving])
         self._bind(bound, copied + leaving)
         self._handle = self.plan.handle
         self.simple = (
