@@ -20,5 +20,12 @@ def test_kernel(name, isa):
         )
 
 
-def test_every_case_has_a_kernel():
-    assert set(CASES) <= set(ALL)
+# These have a file of their own here, with references that are compositions or one pixel at a time.
+WITHOUT_CASE = {"recurrent", "recurrent_backward", "adafactor", "host"}
+WITHOUT_CASE |= {"image_window", "image_affine", "image_resample", "image_hue"}
+WITHOUT_CASE |= {"grid_sample", "grid_sample_backward"}
+
+
+def test_every_kernel_has_a_case():
+    """A kernel, or a row of a .def file, that is new needs a case in minigrad/kernel_tools."""
+    assert set(ALL) - WITHOUT_CASE == set(CASES)
